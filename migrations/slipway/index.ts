@@ -1,0 +1,5 @@
+import type { Knex } from 'knex'
+import * as base from './0001_base.ts'
+
+/** Slipway's own migrations by name. The names have no extension, so that sources and package agree on them. */
+export const MIGRATIONS: Readonly<Record<string, Knex.Migration>> = { '0001_base': base }

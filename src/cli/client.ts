@@ -1,0 +1,105 @@
+/** The API from the command line: dials CONTROL_URL, with the token where one is known. */
+import { readToken } from '../api/token.ts'
+import type { ClientConfig } from '../config.ts'
+import { Failure, messageOf } from '../core/errors.ts'
+import { isLoopback } from '../core/loopback.ts'
+import type { LagReport, StatusReport } from '../core/operator.ts'
+import { maskUrl } from '../core/secrets.ts'
+
+const TIMEOUT_MS = 5000
+/** A pause waits for the batch in flight. */
+const COMMAND_TIMEOUT_MS = 60_000
+
+export interface Client {
+  lag(): Promise<LagReport>
+  status(): Promise<StatusReport>
+  pauseReplication(reason: string): Promise<LagReport>
+  resumeReplication(): Promise<LagReport>
+}
+
+/** Every call throws a Failure: `daemon_unreachable` (exit 5), or what the daemon refused (exit 1). */
+export async function createClient(config: ClientConfig): Promise<Client> {
+  const { hostname } = new URL(config.controlUrl)
+  // The token in the file is for the daemon of this machine; no other server gets to see it.
+  const token = config.controlToken ?? (isLoopback(hostname) ? await readToken(config.stateDir) : undefined)
+  const request = (method: 'GET' | 'POST', path: string, body?: object) =>
+    call({ url: config.controlUrl, method, path, body, token })
+  return {
+    lag: async () => (await request('GET', '/lag')) as LagReport,
+    status: async () => (await request('GET', '/status')) as StatusReport,
+    pauseReplication: async (reason) =>
+      (await request('POST', '/replication/pause', { reason })) as LagReport,
+    resumeReplication: async () => (await request('POST', '/replication/resume')) as LagReport,
+  }
+}
+
+interface Call {
+  readonly url: string
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly body: object | undefined
+  readonly token: string | undefined
+}
+
+async function call({ url, method, path, body, token }: Call): Promise<unknown> {
+  const signal = AbortSignal.timeout(method === 'GET' ? TIMEOUT_MS : COMMAND_TIMEOUT_MS)
+  let answer: Response
+  let text: string
+  try {
+    answer = await fetch(`${url}${path}`, {
+      method,
+      headers: {
+        accept: 'application/json',
+        ...(token && { authorization: `Bearer ${token}` }),
+        ...(body && { 'content-type': 'application/json' }),
+      },
+      ...(body && { body: JSON.stringify(body) }),
+      // A redirect would carry the token to somebody else.
+      redirect: 'error',
+      signal,
+    })
+    text = await answer.text()
+  } catch (error) {
+    throw unreachable(url, reasonOf(error))
+  }
+  const value = parse(text)
+  if (value === undefined) throw unreachable(url, 'what answers there is not slipway')
+  if (!answer.ok) throw refusal(answer.status, value)
+  return value
+}
+
+function unreachable(url: string, reason: string): Failure {
+  return new Failure({
+    code: 'daemon_unreachable',
+    message: `no daemon at ${maskUrl(url)}: ${reason}`,
+    remedy: 'Start it (slipway start), or set CONTROL_URL to where it listens.',
+    policy: 'transient',
+    exit: 5,
+  })
+}
+
+function refusal(status: number, value: Record<string, unknown>): Failure {
+  const { code, detail, remedy } = value
+  return new Failure({
+    code: typeof code === 'string' ? code : 'refused',
+    message: typeof detail === 'string' ? detail : `the daemon answered ${status}`,
+    ...(typeof remedy === 'string' && { remedy }),
+    exit: 1,
+    status,
+  })
+}
+
+function parse(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Error && error.name === 'TimeoutError') return 'no answer in time'
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+  return (cause as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? 'nothing listens there' : messageOf(cause)
+}

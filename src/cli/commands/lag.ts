@@ -1,0 +1,106 @@
+import { Command } from 'commander'
+import { loadClientConfig } from '../../config.ts'
+import { Failure } from '../../core/errors.ts'
+import type { LagReport } from '../../core/operator.ts'
+import { sleep } from '../../runtime/retry.ts'
+import { type Client, createClient } from '../client.ts'
+import { action, type Context } from '../context.ts'
+import { commandLine, count, duration } from '../format.ts'
+import { CLIENT_SETTINGS, helpText } from '../help.ts'
+import { Interruption } from '../signals.ts'
+
+interface Options {
+  readonly wait?: boolean
+  readonly timeout: string
+  readonly json?: boolean
+}
+
+const ASK_EVERY_MS = 200
+const EXAMPLES = [
+  'slipway lag',
+  'slipway lag --wait --timeout 60',
+  'slipway lag --json | jq .pending_changes',
+]
+
+export function lagCommand(context: Context): Command {
+  const command = new Command('lag')
+    .summary('show how far PostgreSQL is behind')
+    .description('Asks the daemon at CONTROL_URL.')
+    .option('--wait', 'until nothing is left to apply')
+    .option('--timeout <seconds>', 'how long to wait; 1 is the exit code when it was not enough', '300')
+    .option('--json', 'answer in JSON')
+    .addHelpText('after', helpText(EXAMPLES, CLIENT_SETTINGS))
+  return action(command, context, (options: Options) => run(context, options))
+}
+
+async function run({ terminal }: Context, { wait = false, timeout, json = false }: Options): Promise<number> {
+  const config = loadClientConfig({ env: terminal.env })
+  terminal.protect({ tokens: [config.controlToken] })
+  const timeoutMs = seconds(timeout) * 1000
+  const client = await createClient(config)
+  using interruption = new Interruption({ deadlineMs: 1000, onFirst: () => {} })
+  const lag = wait ? await caughtUp(client, timeoutMs, interruption.signal) : await client.lag()
+  if (lag === undefined) return 130
+  const late = wait && !lag.caught_up
+  if (json) terminal.json(lag)
+  else if (!late) terminal.answer(describe(lag))
+  if (late) {
+    throw new Failure({
+      code: 'lag_timeout',
+      message: `not caught up within ${timeout} s: ${describe(lag)}`,
+      remedy: 'slipway status tells what it waits for; --timeout waits longer.',
+      exit: 1,
+    })
+  }
+  const [command, ...args] = lag.caught_up ? ['status'] : ['lag', '--wait']
+  terminal.next(commandLine(terminal.env, command!, ...args), json)
+  return 0
+}
+
+/** The first report that is caught up, or the last one in time; undefined once the signal has aborted. */
+async function caughtUp(
+  client: Client,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<LagReport | undefined> {
+  const end = performance.now() + timeoutMs
+  // The first answer must come. Later the daemon may be away for a moment: it is restarted, perhaps.
+  let lag = await client.lag()
+  let lost: unknown
+  while (!lag.caught_up || lost !== undefined) {
+    const left = end - performance.now()
+    if (left <= 0) {
+      if (lost !== undefined) throw lost
+      return lag
+    }
+    await sleep(Math.min(ASK_EVERY_MS, left), signal)
+    if (signal.aborted) return undefined
+    try {
+      lag = await client.lag()
+      lost = undefined
+    } catch (error) {
+      if (!(error instanceof Failure) || error.code !== 'daemon_unreachable') throw error
+      lost = error
+    }
+  }
+  return lag
+}
+
+function seconds(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text)
+  throw new Failure({
+    code: 'usage',
+    message: `--timeout "${text}" is not a number of seconds`,
+    remedy: 'Give a number, such as --timeout 60.',
+    exit: 2,
+  })
+}
+
+/** One line for people. */
+function describe(lag: LagReport): string {
+  const why = lag.reasons.length > 0 ? `: ${lag.reasons.join('; ')}` : ''
+  const where = `${lag.phase.replaceAll('_', ' ')}, ${lag.state}${why}`
+  if (lag.lag_seconds === null) return `no lag before the snapshot (${where})`
+  const behind = `${duration(lag.lag_seconds)} behind, ${count(lag.pending_changes, 'change')} to apply`
+  return `${lag.caught_up ? 'caught up' : behind} (${where})`
+}

@@ -1,0 +1,171 @@
+/**
+ * The ports between the replicator and the engines: read this first. `replication/` knows these and no driver;
+ * `sqlite/` and `postgres/` implement them; `main.ts` puts them together.
+ *
+ * Rows travel as COPY text (tab-separated, newline-ended, UTF-8) in Buffers that the source's SQL has encoded:
+ * nothing between the engines looks into a value.
+ */
+import type { Phase } from './operator.ts'
+import type { Checkpoint, Seq } from './position.ts'
+import type { TableSpec } from './table.ts'
+
+/** Encoded rows, readable once or more; `rows` counts lines. */
+export interface CopyRows {
+  readonly rows: number
+  readonly bytes: number
+  read(): Iterable<Buffer> | AsyncIterable<Buffer>
+}
+
+/** What a batch does to one table. */
+export interface TableBatch {
+  readonly table: TableSpec
+  /** Lines of key columns: keys that were touched and whose row does not exist at the batch's end. */
+  readonly gone: CopyRows
+  /** Lines of (hidden key,) data columns: the touched rows that exist at the batch's end, each once. */
+  readonly upserts: CopyRows
+}
+
+/** The difference between two snapshots of the source. */
+export interface Batch extends Disposable {
+  readonly from: Checkpoint
+  readonly to: Checkpoint
+  /** Changelog rows between the two, before coalescing. */
+  readonly changes: number
+  readonly tables: readonly TableBatch[]
+}
+
+export interface SourceLag {
+  readonly head: Seq
+  readonly pending: number
+  /** When the oldest change that is not applied was logged, ms since 1970, by the source's clock. */
+  readonly oldestAt: number | undefined
+  /** False when the next read will find drift, a gap or a replaced file: then `pending` proves nothing. */
+  readonly continuous: boolean
+}
+
+/** Why a source cannot go on from a checkpoint. */
+export type ReadResult =
+  | { readonly kind: 'batch'; readonly batch: Batch }
+  | { readonly kind: 'empty'; readonly head: Checkpoint }
+  /** The changelog does not continue from the checkpoint: restored file, or pruned past it (trap H5). */
+  | { readonly kind: 'discontinuous'; readonly reason: string }
+  /** The schema is not the one that was planned: foreign DDL, VACUUM, missing triggers (traps C12, C13, H12). */
+  | { readonly kind: 'drift'; readonly reason: string }
+
+/** A change stream: "what changed after a checkpoint", plus the wake-up and the acknowledgement. */
+export interface ChangeSource {
+  read(after: Checkpoint, signal: AbortSignal): Promise<ReadResult>
+  lag(after: Checkpoint): SourceLag
+  /** Resolves at the next sign of a change, after `ms` at the latest, or at once when the signal aborts. */
+  wake(ms: number, signal: AbortSignal): Promise<void>
+  /** Everything up to here is applied: it may be pruned once it is old enough. */
+  acknowledge(applied: Checkpoint): void
+}
+
+/** Where batches go. Every call runs in one transaction that checks epoch and holder (trap H4). */
+export interface ChangeTarget {
+  /** Read from the database each time, never from memory: the server may have forgotten its last commits. */
+  checkpoint(): Promise<Checkpoint>
+  apply(batch: Batch): Promise<Applied>
+  /** False while the session to the target is lost: what was applied may have been forgotten meanwhile. */
+  readonly connected: boolean
+}
+
+export interface Applied {
+  readonly upserted: number
+  readonly deleted: number
+  readonly perTable: readonly {
+    readonly table: string
+    readonly upserted: number
+    readonly deleted: number
+  }[]
+}
+
+/** A part of a table's copy: rows with scan key in (after, upTo]; `undefined` is open. One part never runs twice at once. */
+export interface CopyPart {
+  readonly table: string
+  readonly part: number
+  /** Exclusive start of the whole part, inclusive end; encoded scan keys (see sqlite/scan-key.ts). */
+  readonly lower: string | undefined
+  readonly upper: string | undefined
+  /** Last key copied and committed, or undefined. */
+  readonly last: string | undefined
+  readonly rows: number
+  readonly done: boolean
+}
+
+export interface Chunk {
+  readonly rows: CopyRows
+  /** Encoded scan key of the last row; undefined when the part is exhausted and the chunk is empty. */
+  readonly last: string | undefined
+  readonly exhausted: boolean
+  /** Head of the changelog in the chunk's own read transaction. */
+  readonly head: Seq
+}
+
+/** How far a copy is, per table. */
+export interface CopyProgress {
+  readonly parts: readonly CopyPart[]
+  readonly expected: ReadonlyMap<string, number>
+}
+
+/** What the snapshot needs of the source. */
+export interface SnapshotSource {
+  /** Rough count, for progress and for the number of parts. Exact only by chance. */
+  estimateRows(table: TableSpec): number
+  /** Splits a table into at most `parts` key ranges. */
+  split(table: TableSpec, parts: number): readonly { lower: string | undefined; upper: string | undefined }[]
+  readChunk(
+    table: TableSpec,
+    after: string | undefined,
+    upTo: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Chunk>
+  head(): Checkpoint
+}
+
+/** What the snapshot needs of the target. */
+export interface SnapshotTarget {
+  /** Parts as stored, empty before the copy has been planned; `expected` as estimated then. */
+  progress(): Promise<CopyProgress>
+  /**
+   * Empties the tables and stores the plan of the copy, S0 and the installation of capture that S0 belongs to,
+   * in one transaction.
+   */
+  begin(s0: Checkpoint, plan: CopyProgress, installation: string): Promise<void>
+  /** One transaction: rows into the table, progress into the part, and the newest head seen. */
+  writeChunk(table: TableSpec, part: CopyPart, chunk: Chunk): Promise<void>
+  /** Keys, own indexes and constraints, ANALYZE; safe to run again. */
+  finishTable(table: TableSpec): Promise<void>
+  /** All chunks are in: from here on the changelog is replayed. */
+  finish(): Promise<void>
+}
+
+/** Both ends of the forward direction, made ready: planned, captured, admitted. */
+export interface Stream extends AsyncDisposable {
+  readonly tables: readonly TableSpec[]
+  readonly source: ChangeSource
+  readonly target: ChangeTarget
+  readonly copySource: SnapshotSource
+  readonly copyTarget: SnapshotTarget
+  /** Parts that a large table is copied in side by side. */
+  readonly workers: number
+  /** Phase as stored in the target. */
+  readonly phase: Phase
+  /** Newest head that any chunk of the copy has seen: the catch-up ends when it is passed. */
+  newest(): Promise<Seq>
+  /** Stores a phase, as the holder. */
+  enter(phase: Phase): Promise<void>
+}
+
+/** Makes streams; what it throws decides whether the replicator tries again. */
+export interface StreamFactory {
+  /** Waits for nobody: undefined while another holder lives, whose name is then told. */
+  acquire(): Promise<
+    { readonly held: true } | { readonly held: false; readonly by: string; readonly silentSeconds: number }
+  >
+  /** `anew`: a reason to install capture again and to copy everything anew, or undefined to go on. */
+  open(anew: string | undefined, signal: AbortSignal): Promise<Stream>
+  /** Tells the server that the holder lives; false when it no longer is the holder. */
+  heartbeat(): Promise<boolean>
+}

@@ -1,0 +1,258 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import type pg from 'pg'
+import { Failure } from '../core/errors.ts'
+import type { Authority, Phase } from '../core/operator.ts'
+import { type Checkpoint, parseSeq } from '../core/position.ts'
+import { quote } from '../core/quote.ts'
+import type { TableSpec } from '../core/table.ts'
+import type { Connection } from './connection.ts'
+
+/** Class of every advisory lock of slipway but the gate's own. */
+const HOLDER_LOCK = 7_515
+/** A holder that was not heard of for so long is taken to be frozen or cut off. */
+export const TAKEOVER_AFTER_SECONDS = 10
+
+/** The control row as a reader sees it. */
+export interface ControlState {
+  readonly id: number
+  readonly phase: Phase
+  readonly authority: Authority
+  readonly epoch: number
+  readonly holder: string
+  readonly tables: readonly TableSpec[]
+  /** Of this migration on this server; the source notes whom it serves. */
+  readonly identity: string
+  /** The installation of capture that the checkpoint belongs to; empty before the first copy. */
+  readonly installation: string
+  readonly backup: { path: string; bytes: number; at: string } | null
+  readonly copyStartedAt: string | null
+  readonly copyFinishedAt: string | null
+}
+
+/** What a holder's transaction learns when it is let in. */
+export interface Admission {
+  readonly checkpoint: Checkpoint
+  readonly newest: bigint
+}
+
+/**
+ * The control row: phase, authority, epoch, and who may write. The row protects; the advisory lock only keeps a
+ * standby waiting (trap H4).
+ */
+export class Control {
+  readonly #connection: Connection
+  readonly migration: string
+  /** This process. */
+  readonly holder: string
+  #epoch = 0
+
+  constructor(connection: Connection, migration: string, holder: string = randomUUID()) {
+    this.#connection = connection
+    this.migration = migration
+    this.holder = holder
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  /** Makes the control row and the gate's sequence at first use: closed, since SQLite leads. */
+  async create(source: string, schema: string): Promise<void> {
+    await this.#connection.transaction(async (client) => {
+      const inserted = await client.query(
+        `INSERT INTO slipway.control (migration, phase, authority, epoch, secret, source, schema)
+         VALUES ($1, 'new', 'sqlite', 1, $2, $3, $4) ON CONFLICT (migration) DO NOTHING RETURNING id`,
+        [this.migration, randomBytes(24).toString('base64url'), source, schema],
+      )
+      if (inserted.rowCount === 0) {
+        const { rows } = await client.query('SELECT schema FROM slipway.control WHERE migration = $1', [
+          this.migration,
+        ])
+        if (rows[0].schema !== schema) {
+          throw new Failure({
+            code: 'migration_elsewhere',
+            message: `the migration "${this.migration}" on this server uses the schema ${rows[0].schema}, not ${schema}`,
+            remedy: `Set POSTGRES_SCHEMA=${rows[0].schema}, or give this one another MIGRATION_NAME.`,
+          })
+        }
+        return
+      }
+      const { id } = inserted.rows[0]
+      // An even value: closed in this epoch. Open would be 2 × epoch + 1.
+      await client.query(`CREATE SEQUENCE slipway.${quote(`gate_${id}`)} MINVALUE 0`)
+      await client.query(`SELECT setval($1::regclass, 2)`, [`slipway.gate_${id}`])
+      await client.query('INSERT INTO slipway.holder (migration, holder, seen_at) VALUES ($1, $2, now())', [
+        this.migration,
+        '',
+      ])
+    })
+  }
+
+  async read(): Promise<ControlState | undefined> {
+    return await this.#connection.use(async (client) => {
+      const exists = await client.query(`SELECT to_regclass('slipway.control') IS NOT NULL AS there`)
+      if (!exists.rows[0].there) return undefined
+      const { rows } = await client.query('SELECT * FROM slipway.control WHERE migration = $1', [
+        this.migration,
+      ])
+      const row = rows[0]
+      if (row === undefined) return undefined
+      return {
+        id: row.id,
+        phase: row.phase,
+        authority: row.authority,
+        epoch: Number(row.epoch),
+        holder: row.holder,
+        tables: row.tables,
+        identity: row.identity,
+        installation: row.installation,
+        backup: row.backup,
+        copyStartedAt: row.copy_started_at?.toISOString() ?? null,
+        copyFinishedAt: row.copy_finished_at?.toISOString() ?? null,
+      }
+    })
+  }
+
+  /**
+   * Tries to become the holder. `session` keeps the advisory lock, so it must stay open. Returns who holds it
+   * instead while that one lives. A holder not heard of for TAKEOVER_AFTER_SECONDS is displaced: its sessions
+   * are ended first, since they may hold the control row locked.
+   */
+  async acquire(
+    session: Connection,
+    force = false,
+  ): Promise<
+    { readonly held: true } | { readonly held: false; readonly by: string; readonly silentSeconds: number }
+  > {
+    return await session.use(async (client) => {
+      const { rows } = await client.query(
+        `SELECT c.id, c.epoch, h.holder, extract(epoch FROM clock_timestamp() - h.seen_at)::float8 AS silent
+         FROM slipway.control c JOIN slipway.holder h USING (migration) WHERE migration = $1`,
+        [this.migration],
+      )
+      const row = rows[0]
+      if (row === undefined)
+        throw new Failure({
+          code: 'migration_unknown',
+          message: `there is no migration "${this.migration}" on this server`,
+        })
+      const lock = await client.query('SELECT pg_try_advisory_lock($1, $2) AS got', [HOLDER_LOCK, row.id])
+      if (!lock.rows[0].got && !force) {
+        if (row.silent < TAKEOVER_AFTER_SECONDS)
+          return { held: false, by: row.holder, silentSeconds: row.silent }
+      }
+      if (row.holder !== '' && row.holder !== this.holder) await endSessions(client, row.holder)
+      await client.query('BEGIN')
+      try {
+        await client.query(`SET LOCAL lock_timeout = '5s'`)
+        await client.query('UPDATE slipway.control SET holder = $2 WHERE migration = $1', [
+          this.migration,
+          this.holder,
+        ])
+        await client.query(
+          'UPDATE slipway.holder SET holder = $2, seen_at = clock_timestamp() WHERE migration = $1',
+          [this.migration, this.holder],
+        )
+        await client.query('COMMIT')
+      } catch (error) {
+        await client.query('ROLLBACK')
+        throw error
+      }
+      if (!lock.rows[0].got) await client.query('SELECT pg_advisory_lock($1, $2)', [HOLDER_LOCK, row.id])
+      this.#epoch = Number(row.epoch)
+      return { held: true }
+    })
+  }
+
+  /**
+   * Lets a transaction in: epoch and holder must be ours, or nothing is written (trap H4). `update` also keeps
+   * every other holder's transaction out until the end; `share` lets the copy's workers run side by side.
+   * The same statement opens the gate for this transaction, so the secret never leaves the server.
+   */
+  async admit(client: pg.ClientBase, strength: 'update' | 'share'): Promise<Admission> {
+    const { rows } = await client.query({
+      name: `slipway_admit_${strength}`,
+      text: `SELECT set_config('slipway.pass', c.secret, true) IS NOT NULL AS pass, p.seq, p.mark, p.newest
+             FROM slipway.control c LEFT JOIN slipway.checkpoint p ON p.migration = c.migration AND p.direction = 'forward'
+             WHERE c.migration = $1 AND c.holder = $2 AND c.epoch = $3 AND c.authority = 'sqlite'
+             FOR ${strength.toUpperCase()} OF c`,
+      values: [this.migration, this.holder, this.#epoch],
+    })
+    const row = rows[0]
+    if (row === undefined) {
+      throw new Failure({
+        code: 'displaced',
+        policy: 'transient',
+        message: 'another slipway took over, or the authority changed: nothing was written',
+        remedy: 'Nothing to do: this one waits as a standby.',
+      })
+    }
+    return {
+      checkpoint: { seq: parseSeq(row.seq ?? '0'), mark: row.mark ?? '' },
+      newest: BigInt(row.newest ?? 0),
+    }
+  }
+
+  /** False when another holder was let in meanwhile. */
+  async heartbeat(): Promise<boolean> {
+    return await this.#connection.use(async (client) => {
+      const { rowCount } = await client.query(
+        'UPDATE slipway.holder SET seen_at = clock_timestamp() WHERE migration = $1 AND holder = $2',
+        [this.migration, this.holder],
+      )
+      return rowCount === 1
+    })
+  }
+
+  /** `through`: the session whose state is in question; the control session otherwise. */
+  async checkpoint(
+    through: Connection = this.#connection,
+  ): Promise<{ checkpoint: Checkpoint; newest: bigint } | undefined> {
+    return await through.use(async (client) => {
+      const { rows } = await client.query(
+        `SELECT seq, mark, newest FROM slipway.checkpoint WHERE migration = $1 AND direction = 'forward'`,
+        [this.migration],
+      )
+      const row = rows[0]
+      return row && { checkpoint: { seq: parseSeq(row.seq), mark: row.mark }, newest: BigInt(row.newest) }
+    })
+  }
+
+  /** One change of the control row by its holder, in a transaction of its own. */
+  async note(
+    change: Partial<{
+      phase: Phase
+      tables: readonly TableSpec[]
+      backup: ControlState['backup']
+      copyFinishedAt: Date
+    }>,
+  ): Promise<void> {
+    await this.#connection.transaction(async (client) => {
+      await this.admit(client, 'update')
+      await client.query(
+        `UPDATE slipway.control SET phase = coalesce($2, phase), tables = coalesce($3::jsonb, tables),
+           backup = coalesce($4::jsonb, backup), copy_finished_at = coalesce($5, copy_finished_at) WHERE migration = $1`,
+        [
+          this.migration,
+          change.phase ?? null,
+          change.tables === undefined ? null : JSON.stringify(change.tables),
+          change.backup === undefined ? null : JSON.stringify(change.backup),
+          change.copyFinishedAt ?? null,
+        ],
+      )
+    })
+  }
+}
+
+/** Sessions carry the holder in their application_name: `slipway <holder> <purpose>`. */
+export function sessionName(holder: string, purpose: string): string {
+  return `slipway ${holder} ${purpose}`
+}
+
+async function endSessions(client: pg.ClientBase, holder: string): Promise<void> {
+  await client.query(
+    `SELECT pg_terminate_backend(pid, 3000) FROM pg_stat_activity
+     WHERE application_name LIKE $1 AND usename = current_user AND pid <> pg_backend_pid()`,
+    [`slipway ${holder.replaceAll(/[%_\\]/g, '\\$&')} %`],
+  )
+}

@@ -1,0 +1,231 @@
+import { Failure } from '../core/errors.ts'
+import type { Chunk, CopyPart, CopyProgress, SnapshotTarget } from '../core/ports.ts'
+import type { Checkpoint } from '../core/position.ts'
+import type { SourceTable } from '../core/source-schema.ts'
+import type { TableSpec } from '../core/table.ts'
+import type { TargetUnique } from '../core/target-schema.ts'
+import type { Connection } from './connection.ts'
+import type { Control } from './control.ts'
+import { hangGate, putToSleep, remember, targetName } from './dormant.ts'
+import { introspectTarget } from './introspect.ts'
+import { createTableSql, finishSql, foreignKeySql, readGrants } from './schema.ts'
+import { copyInto, Stages, sameKey, targetColumns } from './stage.ts'
+import { insertSql } from './writer.ts'
+
+interface Worker {
+  readonly connection: Connection
+  readonly stages: Stages
+}
+
+interface Planned {
+  readonly source: SourceTable
+  readonly spec: TableSpec
+}
+
+/**
+ * The target of the copy. Its tables are emptied once, when the copy is planned; each chunk then commits together
+ * with its progress, so that a killed copy goes on at its last chunk.
+ */
+export class CopyWriter implements SnapshotTarget {
+  readonly #connection: Connection
+  /** One session and its stage tables per worker. */
+  readonly #workers: readonly Worker[]
+  readonly #control: Control
+  readonly #planned: ReadonlyMap<string, Planned>
+  readonly #warn: (text: string) => void
+  #next = 0
+  /** Uniques of each target table as they were when its copy began. */
+  #uniques = new Map<string, readonly TargetUnique[]>()
+
+  constructor(
+    connection: Connection,
+    workers: readonly Connection[],
+    control: Control,
+    planned: readonly Planned[],
+    warn: (text: string) => void,
+  ) {
+    this.#connection = connection
+    this.#workers = workers.map((worker) => ({ connection: worker, stages: new Stages() }))
+    this.#control = control
+    this.#planned = new Map(planned.map((table) => [table.spec.name, table]))
+    this.#warn = warn
+  }
+
+  async progress(): Promise<CopyProgress> {
+    return await this.#connection.use(async (client) => {
+      const { rows } = await client.query(
+        'SELECT tbl, part, lower, upper, last, rows, done, expected FROM slipway.copy_part WHERE migration = $1 ORDER BY tbl, part',
+        [this.#control.migration],
+      )
+      const parts = rows.map(
+        (row): CopyPart => ({
+          table: row.tbl,
+          part: row.part,
+          lower: row.lower ?? undefined,
+          upper: row.upper ?? undefined,
+          last: row.last ?? undefined,
+          rows: Number(row.rows),
+          done: row.done,
+        }),
+      )
+      return { parts, expected: new Map(rows.map((row) => [row.tbl, Number(row.expected)])) }
+    })
+  }
+
+  /**
+   * Empty tables, sleeping constraints, the closed gate, the plan of the copy and S0: all in one transaction, so
+   * that there is no moment in which a half-prepared target could be taken for a copy.
+   */
+  async begin(s0: Checkpoint, { parts, expected }: CopyProgress, installation: string): Promise<void> {
+    const { migration } = this.#control
+    await this.#connection.transaction(async (client) => {
+      await this.#control.admit(client, 'update')
+      const planned = [...this.#planned.values()]
+      const { rows } = await client.query('SELECT id FROM slipway.control WHERE migration = $1', [migration])
+      await client.query(`DELETE FROM slipway.dormant WHERE migration = $1 AND kind = 'own_foreign_key'`, [
+        migration,
+      ])
+      const existing = planned.filter(({ spec }) => !spec.owned).map(({ spec }) => spec)
+      const asleep = existing.length > 0 ? await putToSleep(client, existing) : []
+      for (const { source, spec } of planned) {
+        const name = targetName(spec)
+        if (!spec.owned) {
+          if (spec.key.kind === 'rowid')
+            await client.query(`ALTER TABLE ${name} ADD COLUMN IF NOT EXISTS "_slipway_rowid" bigint`)
+          await client.query(`TRUNCATE ${name}`)
+          continue
+        }
+        const grants = await readGrants(client, name)
+        await client.query(`DROP TABLE IF EXISTS ${name}`)
+        await client.query(createTableSql(source, spec))
+        for (const grant of grants) await client.query(grant)
+      }
+      for (const sleeper of [...asleep, ...foreignKeySql(planned)]) await remember(client, migration, sleeper)
+      await hangGate(
+        client,
+        rows[0].id,
+        planned.map(({ spec }) => spec),
+      )
+      await client.query('DELETE FROM slipway.copy_part WHERE migration = $1', [migration])
+      for (const part of parts) {
+        await client.query(
+          'INSERT INTO slipway.copy_part (migration, tbl, part, lower, upper, expected) VALUES ($1, $2, $3, $4, $5, $6)',
+          [
+            migration,
+            part.table,
+            part.part,
+            part.lower ?? null,
+            part.upper ?? null,
+            expected.get(part.table) ?? 0,
+          ],
+        )
+      }
+      await client.query(
+        `INSERT INTO slipway.checkpoint (migration, direction, seq, mark, newest) VALUES ($1, 'forward', $2, $3, $2)
+         ON CONFLICT (migration, direction) DO UPDATE SET seq = excluded.seq, mark = excluded.mark, newest = excluded.newest`,
+        [migration, s0.seq.toString(), s0.mark],
+      )
+      await client.query(
+        `UPDATE slipway.control SET phase = 'snapshotting', tables = $2, installation = $3, copy_started_at = clock_timestamp(), copy_finished_at = NULL
+         WHERE migration = $1`,
+        [migration, JSON.stringify(planned.map(({ spec }) => spec)), installation],
+      )
+    })
+    this.#uniques.clear()
+  }
+
+  async writeChunk(table: TableSpec, part: CopyPart, chunk: Chunk): Promise<void> {
+    const uniques = await this.#uniquesOf(table)
+    // Workers take turns; a session is a queue, so two chunks never mix.
+    const { connection, stages } = this.#workers[this.#next++ % this.#workers.length] as Worker
+    try {
+      await connection.transaction(async (client) => {
+        // Progress and rows are one commit; a server that loses it loses both.
+        await client.query('SET LOCAL synchronous_commit = off')
+        await this.#control.admit(client, 'share')
+        if (chunk.rows.rows > 0) {
+          if (uniques.length === 0)
+            await copyInto(client, targetName(table), targetColumns(table), chunk.rows)
+          else {
+            const stage = await stages.get(client, connection.generation, table, 'rows')
+            await copyInto(client, stage, targetColumns(table), chunk.rows)
+            // A row that holds one of these values under another key has changed since it was copied, so it is
+            // in the changelog and comes again (trap H8).
+            await client.query(
+              `DELETE FROM ${targetName(table)} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`,
+            )
+            for (const unique of uniques) await client.query(displaceSql(table, stage, unique))
+            await client.query(insertSql(table, stage))
+          }
+        }
+        const moved = await client.query(
+          `UPDATE slipway.copy_part SET last = coalesce($4, last), rows = rows + $5, done = $6
+           WHERE migration = $1 AND tbl = $2 AND part = $3 AND last IS NOT DISTINCT FROM $7 AND NOT done`,
+          [
+            this.#control.migration,
+            table.name,
+            part.part,
+            chunk.last ?? null,
+            chunk.rows.rows,
+            chunk.exhausted,
+            part.last ?? null,
+          ],
+        )
+        if (moved.rowCount !== 1) {
+          throw new Failure({
+            code: 'copy_moved',
+            policy: 'transient',
+            message: `the copy of ${table.name} stands elsewhere: it is read again`,
+          })
+        }
+        await client.query(
+          `UPDATE slipway.checkpoint SET newest = $2 WHERE migration = $1 AND direction = 'forward' AND newest < $2`,
+          [this.#control.migration, chunk.head.toString()],
+        )
+      })
+    } catch (error) {
+      stages.forget()
+      throw error
+    }
+  }
+
+  async #uniquesOf(table: TableSpec): Promise<readonly TargetUnique[]> {
+    if (this.#uniques.size === 0) {
+      const tables = await introspectTarget(this.#connection, table.schema)
+      this.#uniques = new Map(tables.map((t) => [t.name, t.uniques]))
+    }
+    return this.#uniques.get(table.target) ?? []
+  }
+
+  async finishTable(table: TableSpec): Promise<void> {
+    const planned = this.#planned.get(table.name)
+    const { statements, skipped } =
+      planned !== undefined && table.owned
+        ? finishSql(planned.source, table)
+        : { statements: [], skipped: [] }
+    for (const sql of statements) {
+      await this.#connection.transaction(async (client) => {
+        await this.#control.admit(client, 'share')
+        await client.query(`SET LOCAL maintenance_work_mem = '256MB'`)
+        await client.query(sql)
+      })
+    }
+    await this.#connection.use((client) => client.query(`ANALYZE ${targetName(table)}`))
+    for (const text of skipped) this.#warn(text)
+  }
+
+  async finish(): Promise<void> {
+    await this.#control.note({ phase: 'catching_up', copyFinishedAt: new Date() })
+  }
+}
+
+/**
+ * Deletes target rows that hold a unique value of the stage under another key. The inner SELECT reads the stage
+ * and the outer condition the target, by the same expressions: so partial and expression indexes work too.
+ */
+export function displaceSql(table: TableSpec, stage: string, unique: TargetUnique): string {
+  const parts = unique.parts.join(', ')
+  const where = unique.where === undefined ? '' : ` AND ${unique.where}`
+  const inner = unique.where === undefined ? '' : ` WHERE ${unique.where}`
+  return `DELETE FROM ${targetName(table)} WHERE (${parts}) IN (SELECT ${parts} FROM ${stage}${inner})${where}`
+}

@@ -1,0 +1,82 @@
+import type { Observer } from '../core/observer.ts'
+import type { Phase } from '../core/operator.ts'
+import type { Stream } from '../core/ports.ts'
+import type { Checkpoint, Seq } from '../core/position.ts'
+import type { Pause } from './pause.ts'
+
+/** Why the loop ended by itself: the caller prepares the stream again. */
+export type LoopEnd = { readonly kind: 'anew'; readonly reason: string } | { readonly kind: 'stopped' }
+
+/** While nothing happens the position is read from the target again this often: it may have been put back. */
+const CONFIRM_MS = 2_000
+
+interface LoopState {
+  /** Last position that the target confirmed. */
+  applied: Checkpoint | undefined
+  /** True while a batch is between its read and its commit. */
+  busy: boolean
+  phase: Phase
+}
+
+/**
+ * The one apply loop: read the difference, apply it, remember where the target says it stands. It keeps no
+ * state that the target does not have too.
+ */
+export async function applyLoop(deps: {
+  readonly stream: Stream
+  readonly state: LoopState
+  readonly pause: Pause
+  readonly observer: Observer
+  readonly pollMs: number
+  readonly enter: (phase: Phase) => Promise<void>
+  readonly onProgress: () => void
+  readonly signal: AbortSignal
+}): Promise<LoopEnd> {
+  const { stream, state, pause, observer, signal } = deps
+  const newest: Seq = await stream.newest()
+  let confirmedAt = 0
+  const confirm = async (): Promise<void> => {
+    state.applied = await stream.target.checkpoint()
+    confirmedAt = Date.now()
+  }
+  await confirm()
+  while (!signal.aborted) {
+    if (pause.active) {
+      await pause.change(signal)
+      continue
+    }
+    if (!stream.target.connected || Date.now() - confirmedAt > CONFIRM_MS) await confirm()
+    const from = state.applied as Checkpoint
+    if (state.phase === 'catching_up' && from.seq >= newest) await deps.enter('replicating')
+    const startedAt = performance.now()
+    const result = await stream.source.read(from, signal)
+    if (result.kind === 'drift' || result.kind === 'discontinuous')
+      return { kind: 'anew', reason: result.reason }
+    if (result.kind === 'empty') {
+      deps.onProgress()
+      stream.source.acknowledge(from)
+      await stream.source.wake(deps.pollMs, signal)
+      continue
+    }
+    using batch = result.batch
+    state.busy = true
+    try {
+      const applied = await stream.target.apply(batch)
+      state.applied = batch.to
+      confirmedAt = Date.now()
+      observer.applied({
+        direction: 'forward',
+        seconds: (performance.now() - startedAt) / 1000,
+        changes: batch.changes,
+        perTable: applied.perTable,
+      })
+    } finally {
+      state.busy = false
+    }
+    deps.onProgress()
+    stream.source.acknowledge(batch.to)
+  }
+  return { kind: 'stopped' }
+}
+
+export type { LoopState }

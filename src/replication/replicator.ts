@@ -1,0 +1,256 @@
+import { Failure, messageOf, policyOf } from '../core/errors.ts'
+import type { Observer } from '../core/observer.ts'
+import type { Phase, RunState, TableStatus } from '../core/operator.ts'
+import type { Stream, StreamFactory } from '../core/ports.ts'
+import { Retry, sleep } from '../runtime/retry.ts'
+import { applyLoop, type LoopState } from './loop.ts'
+import { Pause } from './pause.ts'
+import { Copier } from './snapshot.ts'
+
+/** What is waited for, since when; `until` where the wait has a bound of its own. */
+export interface Wait {
+  readonly what: string
+  readonly since: Date
+  readonly until: Date | undefined
+}
+
+export interface ReplicatorView {
+  readonly state: RunState
+  readonly reasons: readonly string[]
+  readonly phase: Phase
+  readonly loop: Readonly<LoopState>
+  readonly stream: Stream | undefined
+  readonly tables: readonly TableStatus[]
+  readonly waits: readonly Wait[]
+  readonly lastError: { readonly error: unknown; readonly at: Date } | undefined
+  readonly isHolder: boolean
+}
+
+interface ReplicatorDeps {
+  readonly factory: StreamFactory
+  readonly observer: Observer
+  readonly pollMs: number
+  /** How long the first connection may fail before the start is given up. */
+  readonly startPatienceMs: number
+}
+
+const STANDBY_POLL_MS = 1_000
+const HEARTBEAT_MS = 2_000
+/** A fault that needs a person is looked at again this often: the person may have mended it. */
+const BLOCKED_RETRY_MS = 15_000
+
+/**
+ * The daemon's work: become the holder, make the stream ready, copy what is missing, replay, and start again
+ * from what the databases say after every fault.
+ */
+export class Replicator {
+  readonly #deps: ReplicatorDeps
+  readonly pause = new Pause()
+  #phase: Phase = 'new'
+  readonly #loop: LoopState = { applied: undefined, busy: false, phase: 'new' }
+  #stream: Stream | undefined
+  #copier: Copier | undefined
+  #blocked: readonly string[] = []
+  #standby: string | undefined
+  #waits: readonly Wait[] = []
+  #lastError: { error: unknown; at: Date } | undefined
+  #isHolder = false
+  /** Reason to copy anew, kept until the copy has begun. */
+  #anew: string | undefined
+  #everRan = false
+  #idle = Promise.withResolvers<void>()
+
+  constructor(deps: ReplicatorDeps) {
+    this.#deps = deps
+  }
+
+  get view(): ReplicatorView {
+    const paused = [...this.pause.reasons, ...(this.#standby === undefined ? [] : [this.#standby])]
+    const state = this.#blocked.length > 0 ? 'blocked' : paused.length > 0 ? 'paused' : 'running'
+    return {
+      state,
+      reasons: state === 'blocked' ? this.#blocked : paused,
+      phase: this.#phase,
+      loop: this.#loop,
+      stream: this.#stream,
+      tables: this.#copier?.tables ?? [],
+      waits: this.#waits,
+      lastError: this.#lastError,
+      isHolder: this.#isHolder,
+    }
+  }
+
+  /** Resolves when no batch is between read and commit. */
+  async quiet(): Promise<void> {
+    while (this.#loop.busy) {
+      this.#idle = Promise.withResolvers()
+      await this.#idle.promise
+    }
+  }
+
+  /** Works until the signal aborts; throws only what ends the daemon. */
+  async run(signal: AbortSignal): Promise<void> {
+    const retry = new Retry({ minMs: 200, maxMs: 10_000 })
+    const startedAt = Date.now()
+    while (!signal.aborted) {
+      try {
+        await this.#becomeHolder(signal)
+        if (signal.aborted) return
+        await this.#serve(signal, () => retry.reset())
+        retry.reset()
+      } catch (error) {
+        if (signal.aborted) return
+        const policy = policyOf(error)
+        // At the first start a wrong setting should end the process, not hide behind retries.
+        const patient = policy === 'transient' && Date.now() - startedAt < this.#deps.startPatienceMs
+        if (policy === 'never' || (!this.#everRan && !patient)) throw error
+        await this.#recover(error, retry, signal)
+      } finally {
+        await this.#close()
+      }
+    }
+  }
+
+  async #recover(error: unknown, retry: Retry, signal: AbortSignal): Promise<void> {
+    if (error instanceof Failure && error.code === 'displaced') {
+      this.#isHolder = false
+      this.#deps.observer.warn(messageOf(error))
+      return
+    }
+    if (error instanceof Failure && error.code === 'misfit') {
+      // A table of ours takes the type that fits and is copied anew; any other keeps its type and needs a person.
+      const table = this.#stream?.tables.find((candidate) => candidate.name === error.facts.table)
+      if (table?.owned === true) {
+        this.#anew = `${error.message}: ${table.name} gets a wider type`
+        this.#deps.observer.warn(this.#anew)
+        return
+      }
+    }
+    const wait = policyOf(error) === 'transient' ? retry.next() : BLOCKED_RETRY_MS
+    this.#lastError = { error, at: new Date() }
+    this.#blocked = [messageOf(error)]
+    this.#deps.observer.error(error, wait)
+    await this.#waitFor('the next attempt', wait, signal)
+  }
+
+  async #becomeHolder(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const answer = await this.#deps.factory.acquire()
+      if (answer.held) {
+        this.#isHolder = true
+        this.#standby = undefined
+        return
+      }
+      this.#isHolder = false
+      if (this.#standby === undefined) {
+        this.#deps.observer.warn(
+          `standby: another slipway (${answer.by}) holds this migration; this one waits for it to end`,
+        )
+      }
+      this.#standby = `standby: another slipway (${answer.by}) holds this migration`
+      this.#blocked = []
+      this.#everRan = true
+      await sleep(STANDBY_POLL_MS, signal)
+    }
+  }
+
+  async #serve(signal: AbortSignal, onProgress: () => void): Promise<void> {
+    const displaced = new AbortController()
+    const either = AbortSignal.any([signal, displaced.signal])
+    const beat = setInterval(() => {
+      this.#deps.factory
+        .heartbeat()
+        .then((mine) => {
+          if (!mine)
+            displaced.abort(
+              new Failure({ code: 'displaced', policy: 'transient', message: 'another slipway took over' }),
+            )
+        })
+        // The loop meets the same fault itself, with its own retry.
+        .catch(() => undefined)
+    }, HEARTBEAT_MS)
+    try {
+      const stream = await this.#deps.factory.open(this.#anew, either)
+      this.#stream = stream
+      this.#anew = undefined
+      this.#setPhase(stream.phase)
+      const copier = new Copier(stream, this.#deps.observer)
+      this.#copier = copier
+      const { parts } = await copier.load()
+      this.#running()
+      if (stream.phase === 'snapshotting' || parts.some((part) => !part.done)) {
+        this.#setPhase('snapshotting')
+        await this.#whilePaused(either)
+        await copier.run(either)
+        this.#setPhase('catching_up')
+      }
+      const end = await applyLoop({
+        stream,
+        state: this.#loop,
+        pause: this.pause,
+        observer: this.#deps.observer,
+        pollMs: this.#deps.pollMs,
+        enter: async (phase) => {
+          await stream.enter(phase)
+          this.#setPhase(phase)
+        },
+        onProgress: () => {
+          onProgress()
+          this.#running()
+          this.#idle.resolve()
+        },
+        signal: either,
+      })
+      if (end.kind === 'anew') {
+        this.#anew = end.reason
+        this.#deps.observer.warn(`${end.reason}: everything is copied anew`)
+      }
+      if (displaced.signal.aborted) throw displaced.signal.reason
+    } catch (error) {
+      throw displaced.signal.aborted && !signal.aborted ? displaced.signal.reason : error
+    } finally {
+      this.#idle.resolve()
+      clearInterval(beat)
+    }
+  }
+
+  #running(): void {
+    this.#everRan = true
+    this.#blocked = []
+  }
+
+  async #whilePaused(signal: AbortSignal): Promise<void> {
+    while (this.pause.active && !signal.aborted) await this.pause.change(signal)
+    signal.throwIfAborted()
+  }
+
+  async #waitFor(what: string, ms: number, signal: AbortSignal): Promise<void> {
+    const since = new Date()
+    this.#waits = [{ what, since, until: new Date(since.getTime() + ms) }]
+    const woken = new AbortController()
+    // A person who says `replication resume` wants it now.
+    this.pause.change(AbortSignal.any([signal, woken.signal])).then(
+      () => woken.abort(),
+      () => undefined,
+    )
+    await sleep(ms, AbortSignal.any([signal, woken.signal]))
+    woken.abort()
+    this.#waits = []
+  }
+
+  /** The one setter of the phase. */
+  #setPhase(phase: Phase): void {
+    this.#loop.phase = phase
+    if (phase === this.#phase) return
+    const previous = this.#phase
+    this.#phase = phase
+    this.#deps.observer.phase(phase, previous)
+  }
+
+  async #close(): Promise<void> {
+    const stream = this.#stream
+    this.#stream = undefined
+    this.#loop.applied = undefined
+    await stream?.[Symbol.asyncDispose]()
+  }
+}

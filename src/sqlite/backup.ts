@@ -1,0 +1,91 @@
+import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import Database from 'better-sqlite3'
+import { Failure } from '../core/errors.ts'
+import { isSqliteError } from './chunks.ts'
+import { openReader, sourceFailure } from './open.ts'
+
+export interface Backup {
+  readonly path: string
+  readonly bytes: number
+  /** ISO 8601. */
+  readonly at: string
+}
+
+/** Pages copied at a time; between two steps writers and the rest of this process go on. */
+const PAGES = 4_096
+
+/**
+ * Copies the live database with SQLite's online backup, then checks the copy, not the original: the check of a
+ * large file takes long and would pin the log.
+ */
+export async function backupSource(
+  path: string,
+  folder: string,
+  signal: AbortSignal,
+  progress: (done: number, total: number) => void,
+): Promise<Backup> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const at = new Date().toISOString()
+  const final = join(folder, `${basename(path)}.${at.replaceAll(/[:.]/g, '-')}.backup`)
+  const partial = `${final}.partial`
+  const source = openReader(path)
+  try {
+    // Inside one read transaction: else every commit of the application would start the copy again.
+    source.exec('BEGIN')
+    source.prepare('SELECT count(*) FROM sqlite_schema').get()
+    await source.backup(partial, {
+      progress: ({ totalPages, remainingPages }) => {
+        signal.throwIfAborted()
+        progress(totalPages - remainingPages, totalPages)
+        return PAGES
+      },
+    })
+    checkCopy(path, partial)
+    renameSync(partial, final)
+    return { path: final, bytes: statSync(final).size, at }
+  } catch (error) {
+    if (error instanceof Failure || signal.aborted) throw error
+    const text = error instanceof Error ? error.message : String(error)
+    if (/full|ENOSPC/i.test(text)) {
+      throw new Failure({
+        code: 'backup_disk_full',
+        message: `the backup does not fit into ${folder} (${text})`,
+        remedy: 'Name a folder with room: BACKUP_DIR=/path, or go without: --no-backup',
+        cause: error,
+      })
+    }
+    throw isSqliteError(error) ? sourceFailure(path, error) : error
+  } finally {
+    source.close()
+    rmSync(partial, { force: true })
+    rmSync(`${partial}-journal`, { force: true })
+    rmSync(`${partial}-wal`, { force: true })
+    rmSync(`${partial}-shm`, { force: true })
+  }
+}
+
+function checkCopy(source: string, copy: string): void {
+  const database = new Database(copy, { fileMustExist: true })
+  try {
+    // A copy of a WAL database is one too; a backup should be a single file.
+    database.pragma('journal_mode = DELETE')
+    const answer = database.pragma('integrity_check(5)') as { integrity_check: string }[]
+    const found = answer.map((row) => row.integrity_check).filter((row) => row !== 'ok')
+    // A missing collation or function of the application is no damage (trap V26).
+    const damage = found.filter((row) => !/no such (collation|function)|unknown collation/i.test(row))
+    if (damage.length > 0) {
+      throw new Failure({
+        code: 'source_corrupt',
+        message: `${source} is damaged: ${damage[0]}`,
+        remedy: "Restore it from a backup, or rescue it with sqlite3 FILE '.recover'; nothing was changed.",
+      })
+    }
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    if (/no such (collation|function)/i.test((error as Error).message)) return
+    throw isSqliteError(error) ? sourceFailure(source, error) : error
+  } finally {
+    database.close()
+  }
+}

@@ -1,0 +1,252 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { Failure } from '../core/errors.ts'
+import type { Checkpoint } from '../core/position.ts'
+import { quote } from '../core/quote.ts'
+import type { SourceTable } from '../core/source-schema.ts'
+import type { TableSpec } from '../core/table.ts'
+import { captureSql, changelogSql, controlSql } from './capture-sql.ts'
+import { readHead } from './changelog.ts'
+import { isSqliteError } from './chunks.ts'
+import { openWriter, type Sqlite, sourceFailure } from './open.ts'
+
+/** Slipway's notes in the source. */
+export interface SourceControl {
+  /** `migration` and target together: two slipways on one file would prune each other's changes (trap H24). */
+  readonly owner: string
+  /** schema_version as our own installation left it. */
+  readonly schemaVersion: bigint
+  /** Made anew by each installation: tells whether a checkpoint belongs to the triggers that are there now. */
+  readonly installation: string
+  /** Hash of the SQL of our triggers. */
+  readonly inventory: string
+  /** Journal mode to restore; empty where slipway did not change it. */
+  readonly journalModeBefore: string
+}
+
+export interface Installation {
+  readonly control: SourceControl
+  /** Newest change when the triggers came to act: S0 of a first copy. */
+  readonly head: Checkpoint
+  readonly warnings: readonly string[]
+}
+
+export function readControl(database: Sqlite): SourceControl | undefined {
+  const exists = database
+    .prepare(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_slipway_control'`)
+    .get()
+  if (exists === undefined) return undefined
+  const rows = database.prepare('SELECT name, value FROM main._slipway_control').raw().all() as [
+    string,
+    string,
+  ][]
+  const notes = new Map(rows)
+  return {
+    owner: notes.get('owner') ?? '',
+    schemaVersion: BigInt(notes.get('schema_version') ?? -1),
+    installation: notes.get('installation') ?? '',
+    inventory: notes.get('inventory') ?? '',
+    journalModeBefore: notes.get('journal_mode_before') ?? '',
+  }
+}
+
+/** The triggers that are there now, hashed. */
+export function inventoryHash(database: Sqlite): string {
+  const rows = database
+    .prepare(
+      `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name GLOB '_slipway_*' ORDER BY name`,
+    )
+    .raw()
+    .all() as [string, string][]
+  return createHash('sha256').update(JSON.stringify(rows)).digest('hex').slice(0, 32)
+}
+
+/** True where everything that `install` left is there, and nobody changed the schema since. */
+export function isIntact(database: Sqlite, control: SourceControl): boolean {
+  return (
+    (database.pragma('schema_version', { simple: true }) as bigint) === control.schemaVersion &&
+    inventoryHash(database) === control.inventory
+  )
+}
+
+interface InstallOptions {
+  readonly path: string
+  readonly owner: string
+  readonly tables: readonly { readonly source: SourceTable; readonly spec: TableSpec }[]
+  readonly journalModeBefore: string | undefined
+  /** schema_version for which the tables were planned: if it moved, the caller plans again. */
+  readonly plannedFor: bigint
+}
+
+/**
+ * Installs capture under one BEGIN IMMEDIATE: all tables at one position, or nothing. Run again it makes every
+ * trigger anew, so that ours are the newest and fire first.
+ */
+export function installCapture(options: InstallOptions): Installation {
+  const writer = openWriter(options.path)
+  try {
+    const install = writer.transaction((): Installation => {
+      const version = writer.pragma('schema_version', { simple: true }) as bigint
+      if (version !== options.plannedFor) {
+        throw new Failure({
+          code: 'source_changed',
+          policy: 'transient',
+          message: 'the schema of the source changed while it was being planned',
+          remedy: 'Nothing to do: slipway plans again.',
+        })
+      }
+      const before = readControl(writer)
+      refuseOtherOwner(options.path, before, options.owner)
+      dropTriggers(writer)
+      ensureTables(writer, Math.max(1, ...options.tables.map(({ spec }) => spec.key.columns.length)))
+      const installation = randomUUID()
+      // The anchor marks this installation: positions from before it cannot be mistaken for later ones.
+      writer
+        .prepare(
+          `INSERT INTO _slipway_changelog (tbl, op, at, nonce, k0)
+           VALUES ('', 'A', CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), random(), ?)`,
+        )
+        .run(installation)
+      const warnings: string[] = []
+      for (const { source, spec } of options.tables) {
+        for (const sql of captureSql(source, spec)) writer.exec(sql)
+        const warning = canary(writer, source)
+        if (warning !== undefined) warnings.push(warning)
+      }
+      const control: SourceControl = {
+        owner: options.owner,
+        schemaVersion: writer.pragma('schema_version', { simple: true }) as bigint,
+        installation,
+        inventory: inventoryHash(writer),
+        journalModeBefore: before?.journalModeBefore || (options.journalModeBefore ?? ''),
+      }
+      const note = writer.prepare('INSERT OR REPLACE INTO _slipway_control (name, value) VALUES (?, ?)')
+      note.run('owner', control.owner)
+      note.run('schema_version', control.schemaVersion.toString())
+      note.run('installation', control.installation)
+      note.run('inventory', control.inventory)
+      note.run('journal_mode_before', control.journalModeBefore)
+      return { control, head: readHead(writer), warnings }
+    })
+    return install.immediate()
+  } catch (error) {
+    throw isSqliteError(error) ? sourceFailure(options.path, error) : error
+  } finally {
+    writer.close()
+  }
+}
+
+export function refuseOtherOwner(path: string, control: SourceControl | undefined, owner: string): void {
+  if (control === undefined || control.owner === '' || control.owner === owner) return
+  throw new Failure({
+    code: 'source_owned',
+    message: `${path} is being moved by another slipway already (${control.owner}; this is ${owner})`,
+    remedy:
+      'Use the same MIGRATION_NAME, POSTGRES_URL and POSTGRES_SCHEMA, or run slipway uninstall with those of the other.',
+  })
+}
+
+function ensureTables(writer: Sqlite, keyColumns: number): void {
+  const columns = writer
+    .prepare(`SELECT name FROM pragma_table_info('_slipway_changelog')`)
+    .pluck()
+    .all() as string[]
+  if (columns.length === 0) writer.exec(changelogSql(keyColumns))
+  else {
+    for (let index = 0; index < keyColumns; index++) {
+      if (!columns.includes(`k${index}`)) writer.exec(`ALTER TABLE _slipway_changelog ADD COLUMN k${index}`)
+    }
+  }
+  const control = writer.prepare(`SELECT 1 FROM sqlite_schema WHERE name = '_slipway_control'`).get()
+  if (control === undefined) writer.exec(controlSql())
+}
+
+function dropTriggers(writer: Sqlite): string[] {
+  const names = writer
+    .prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name GLOB '_slipway_*'`)
+    .pluck()
+    .all() as string[]
+  for (const name of names) writer.exec(`DROP TRIGGER ${quote(name)}`)
+  return names
+}
+
+/**
+ * Fires the update trigger of a table once, on a row that is set to itself, and rolls it back: a trigger that
+ * would fail in the application fails here first. The application's own triggers fire too; where they call
+ * functions that only the application registers, this process cannot run them, and that is a warning.
+ */
+function canary(writer: Sqlite, source: SourceTable): string | undefined {
+  const column = source.columns.find((c) => !c.generated)
+  if (column === undefined) return undefined
+  const name = quote(source.name)
+  const set = `UPDATE ${name} SET ${quote(column.name)} = ${quote(column.name)}`
+  const one =
+    source.rowid === undefined
+      ? ` WHERE (${primaryKey(source)}) = (SELECT ${primaryKey(source)} FROM ${name} LIMIT 1)`
+      : ` WHERE ${quote(source.rowid)} = (SELECT ${quote(source.rowid)} FROM ${name} LIMIT 1)`
+  writer.exec('SAVEPOINT slipway_canary')
+  try {
+    const before = readHead(writer).seq
+    const { changes } = writer.prepare(set + one).run()
+    if (changes > 0 && readHead(writer).seq === before) {
+      return `${source.name}: the canary's change was not captured; a trigger of the application may undo updates`
+    }
+    return undefined
+  } catch (error) {
+    if (!isSqliteError(error)) throw error
+    if ((error as { code?: string }).code?.startsWith('SQLITE_CORRUPT')) throw error
+    return `${source.name}: the canary could not run here (${(error as Error).message}); the application's own SQLite can still do it`
+  } finally {
+    writer.exec('ROLLBACK TO slipway_canary')
+    writer.exec('RELEASE slipway_canary')
+  }
+}
+
+function primaryKey(source: SourceTable): string {
+  return source.columns
+    .filter((column) => column.primary > 0)
+    .map((column) => quote(column.name))
+    .join(', ')
+}
+
+/**
+ * Takes everything of slipway out of the source and gives it its journal mode back. Returns what was removed;
+ * the schema is then as it was.
+ */
+export function uninstallCapture(path: string): { removed: string[]; warnings: string[] } {
+  const writer = openWriter(path)
+  const warnings: string[] = []
+  try {
+    const control = readControl(writer)
+    const removed = writer
+      .transaction(() => {
+        const names = dropTriggers(writer)
+        for (const table of ['_slipway_changelog', '_slipway_control']) {
+          if (
+            writer.prepare(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?`).get(table) !==
+            undefined
+          ) {
+            writer.exec(`DROP TABLE ${table}`)
+            names.push(table)
+          }
+        }
+        return names
+      })
+      .immediate()
+    const mode = control?.journalModeBefore ?? ''
+    if (mode !== '') {
+      try {
+        const now = String(writer.pragma(`journal_mode = ${mode}`, { simple: true }))
+        if (now !== mode)
+          warnings.push(`the journal mode stays "${now}": other connections are open; it was "${mode}"`)
+      } catch (error) {
+        if (!isSqliteError(error)) throw error
+        warnings.push(`the journal mode stays WAL (${(error as Error).message}); it was "${mode}"`)
+      }
+    }
+    return { removed, warnings }
+  } catch (error) {
+    throw isSqliteError(error) ? sourceFailure(path, error) : error
+  } finally {
+    writer.close()
+  }
+}

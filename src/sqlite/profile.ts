@@ -1,0 +1,92 @@
+import { codecFor } from '../core/codec.ts'
+import { type ColumnProfile, candidateTypes, type TableProfile } from '../core/plan.ts'
+import { quote } from '../core/quote.ts'
+import type { SourceTable } from '../core/source-schema.ts'
+import { sourceTable } from './introspect.ts'
+import type { Sqlite } from './open.ts'
+import type { ReaderGate } from './reader-gate.ts'
+
+/** Rows that one read transaction looks at. */
+const WINDOW_ROWS = 50_000n
+
+/**
+ * Counts, for each column, the values that each candidate type would refuse. A table with a rowid is read in
+ * windows, so that no read transaction is long (trap C20).
+ */
+export async function profileTable(
+  database: Sqlite,
+  table: SourceTable,
+  gate: ReaderGate,
+  signal: AbortSignal,
+): Promise<TableProfile> {
+  const columns = table.columns.filter((column) => !column.generated && column.name !== table.rowidColumn)
+  const measures: { column: string; type: string; sql: string }[] = []
+  for (const column of columns) {
+    const x = quote(column.name)
+    const candidates = candidateTypes(column.declared)
+    measures.push({ column: column.name, type: 'values', sql: `count(${x})` })
+    for (const type of candidates.slice(0, -1)) {
+      measures.push({ column: column.name, type, sql: `total(${x} IS NOT NULL AND ${misfitSql(type, x)})` })
+    }
+  }
+  const primary = table.columns.filter((column) => column.primary > 0 && column.name !== table.rowidColumn)
+  const nullKey = primary.map((column) => `${quote(column.name)} IS NULL`).join(' OR ') || '0'
+  const sums = measures.map(() => 0)
+  let nullKeys = false
+  const read = (where: string, values: readonly bigint[]): void => {
+    const row = database
+      .prepare(
+        `SELECT ${[`total(${nullKey})`, ...measures.map((m) => m.sql)].join(', ')} FROM ${sourceTable(table.name)} WHERE ${where}`,
+      )
+      .raw()
+      .get(...values) as (number | bigint)[]
+    nullKeys ||= Number(row[0]) > 0
+    for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + Number(row[i + 1])
+  }
+  if (measures.length > 0 || primary.length > 0) {
+    for (const [where, values] of windows(database, table)) {
+      await gate.pass(signal)
+      signal.throwIfAborted()
+      read(where, values)
+    }
+  }
+  const byColumn = new Map<string, ColumnProfile>()
+  measures.forEach(({ column, type }, index) => {
+    const profile = (byColumn.get(column) ?? new Map()) as Map<string, number>
+    profile.set(type, sums[index] as number)
+    byColumn.set(column, profile)
+  })
+  return { columns: byColumn, nullKeys }
+}
+
+/** Cheaper forms of "the codec yields NULL" where the storage class decides alone. */
+function misfitSql(type: string, x: string): string {
+  if (type === 'bigint') return `typeof(${x}) <> 'integer'`
+  if (type === 'text') return `typeof(${x}) = 'blob'`
+  return `(${codecFor(type)(x)}) IS NULL`
+}
+
+function* windows(database: Sqlite, table: SourceTable): Iterable<[string, bigint[]]> {
+  if (table.rowid === undefined) {
+    yield ['1', []]
+    return
+  }
+  const rowid = quote(table.rowid)
+  const next = database
+    .prepare(
+      `SELECT max(r) FROM (SELECT ${rowid} AS r FROM ${sourceTable(table.name)} WHERE ${rowid} > ? ORDER BY ${rowid} LIMIT ${WINDOW_ROWS})`,
+    )
+    .pluck()
+  const first = database
+    .prepare(`SELECT min(${rowid}) FROM ${sourceTable(table.name)}`)
+    .pluck()
+    .get() as bigint | null
+  if (first === null) return
+  yield [`${rowid} = ?`, [first]]
+  for (let after = first; ; ) {
+    const last = next.get(after) as bigint | null
+    if (last === null) return
+    yield [`${rowid} > ? AND ${rowid} <= ?`, [after, last]]
+    after = last
+  }
+}

@@ -1,0 +1,123 @@
+import { isUtf8 } from 'node:buffer'
+import { codecFor, copyField, copyLine } from '../core/codec.ts'
+import { Failure } from '../core/errors.ts'
+import { quote } from '../core/quote.ts'
+import type { TableSpec } from '../core/table.ts'
+import { HIDDEN_KEY } from '../core/table.ts'
+import { sourceTable } from './introspect.ts'
+import type { Sqlite } from './open.ts'
+import { describeKey, type KeyValue } from './scan-key.ts'
+
+/** The columns of a row's line, in the order in which the target reads them. */
+export function lineColumns(table: TableSpec): { source: string; target: string; type: string }[] {
+  const hidden =
+    table.key.kind === 'rowid'
+      ? [{ source: table.key.columns[0]?.name as string, target: HIDDEN_KEY, type: 'bigint' }]
+      : []
+  return [...hidden, ...table.columns.map((c) => ({ source: c.name, target: c.target, type: c.type }))]
+}
+
+/** SQL of a whole row's line, NULL when a value does not fit; `alias` names the row. */
+export function rowLine(table: TableSpec, alias: string): string {
+  return copyLine(lineColumns(table).map((c) => copyField(c.type, `${alias}.${quote(c.source)}`)))
+}
+
+/** SQL of a key's line from any references to its columns. A NULL in a key is a misfit. */
+export function keyLine(table: TableSpec, reference: (index: number) => string): string {
+  return copyLine(table.key.columns.map((column, index) => codecFor(column.type)(reference(index))))
+}
+
+/**
+ * COPY text is bytes of the database's encoding: UTF-8 as it stands, or UTF-16 that SQLite hands over as a
+ * string (always valid then).
+ */
+export function lineBytes(value: Buffer | string): Buffer {
+  return typeof value === 'string' ? Buffer.from(value, 'utf8') : value
+}
+
+/** The cast that keeps bytes as they are: a string would turn invalid UTF-8 into U+FFFD unseen (traps V6, R6). */
+export function asBytes(sql: string, encoding: string): string {
+  return encoding === 'UTF-8' ? `CAST(${sql} AS BLOB)` : sql
+}
+
+/** What PostgreSQL's text cannot hold, looked for in whole blocks: cheap, and only then row by row. */
+export function hasUnfitBytes(block: Buffer): boolean {
+  return block.includes(0) || !isUtf8(block)
+}
+
+/** A value that the target's type cannot hold. The loop re-plans a table of ours and stops for any other. */
+export function misfit(
+  table: TableSpec,
+  column: string,
+  type: string,
+  key: string,
+  shown: string,
+  why: string,
+): Failure {
+  return new Failure({
+    code: 'misfit',
+    message: `${table.name}.${column}: ${shown} at ${key} does not fit ${type} (${why})`,
+    remedy: `Change the value in SQLite, or the type of ${table.target}.${column} in PostgreSQL; then: slipway start`,
+    facts: { table: table.name, column, key, type },
+  })
+}
+
+/**
+ * Finds the first value that does not fit, among the rows of `where` (a condition on `t`), to name it. Slow,
+ * and only run when a misfit is known to be there.
+ */
+export function findMisfit(
+  database: Sqlite,
+  table: TableSpec,
+  where: string,
+  parameters: readonly KeyValue[],
+): Failure {
+  const keys = table.key.columns.map((column) => `t.${quote(column.name)}`)
+  for (const column of lineColumns(table)) {
+    const x = `t.${quote(column.source)}`
+    const row = database
+      .prepare(
+        `SELECT typeof(${x}), substr(quote(${x}),1,80), ${keys.join(', ')} FROM ${sourceTable(table.name)} AS t
+         WHERE (${where}) AND ${x} IS NOT NULL AND (${codecFor(column.type)(x)}) IS NULL LIMIT 1`,
+      )
+      .raw()
+      .get(...parameters) as [string, string, ...KeyValue[]] | undefined
+    if (row !== undefined) {
+      const [kind, shown, ...key] = row
+      return misfit(
+        table,
+        column.source,
+        column.type,
+        describeKey(table.key.columns, key),
+        shown,
+        `a ${kind} value`,
+      )
+    }
+    if (table.columns.find((c) => c.name === column.source)?.type === 'bytea') continue
+    const bytes = database
+      .prepare(
+        `SELECT CAST(${x} AS BLOB), ${keys.join(', ')} FROM ${sourceTable(table.name)} AS t
+         WHERE (${where}) AND typeof(${x}) = 'text'`,
+      )
+      .raw()
+      .iterate(...parameters) as IterableIterator<[Buffer, ...KeyValue[]]>
+    for (const [value, ...key] of bytes) {
+      if (!hasUnfitBytes(value)) continue
+      const why = value.includes(0) ? 'text with a NUL byte' : 'text that is not valid UTF-8'
+      const shown = `x'${value.subarray(0, 40).toString('hex')}'`
+      return misfit(table, column.source, column.type, describeKey(table.key.columns, key), shown, why)
+    }
+  }
+  const nullKey = table.key.columns.map((column) => `t.${quote(column.name)} IS NULL`).join(' OR ')
+  const found = database
+    .prepare(`SELECT 1 FROM ${sourceTable(table.name)} AS t WHERE (${where}) AND (${nullKey}) LIMIT 1`)
+    .get(...parameters)
+  return misfit(
+    table,
+    table.key.columns.map((column) => column.name).join(', '),
+    'a key',
+    'some row',
+    found === undefined ? 'a value' : 'NULL',
+    'it changed while it was looked for, or a key holds NULL',
+  )
+}

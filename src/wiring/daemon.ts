@@ -1,0 +1,73 @@
+import type { Daemon, DaemonOptions } from '../cli/work.ts'
+import type { Config } from '../core/config.ts'
+import type { Observer } from '../core/observer.ts'
+import { Replicator } from '../replication/replicator.ts'
+import { ForwardFactory } from './forward.ts'
+import { DaemonOperator } from './operator.ts'
+import { openTarget, type TargetSession } from './session.ts'
+
+/** A server that starts together with the daemon may need a moment; a wrong setting should not look like one. */
+const START_PATIENCE_MS = 5_000
+
+/** The daemon as the CLI runs it: one replicator, and the operator that people ask. */
+export function createDaemon(config: Config, options: DaemonOptions): Daemon {
+  let target: TargetSession | undefined
+  let factory: ForwardFactory | undefined
+  const stop = new AbortController()
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => undefined)
+  let running: Promise<void> | undefined
+  const observer: Observer = {
+    ...options.observer,
+    phase: (phase, previous) => {
+      options.observer.phase(phase, previous)
+      operator.events.phase(phase, previous)
+    },
+    copied: (table) => {
+      options.observer.copied(table)
+      operator.events.copied(table)
+    },
+  }
+  const replicator = new Replicator({
+    factory: {
+      acquire: () => made().acquire(),
+      open: (anew, signal) => made().open(anew, signal),
+      heartbeat: () => made().heartbeat(),
+    },
+    observer,
+    pollMs: config.pollMs,
+    startPatienceMs: START_PATIENCE_MS,
+  })
+  const operator = new DaemonOperator({
+    config,
+    replicator,
+    facts: () => factory?.facts,
+    target: () => target && { server: target.server, holder: target.control.holder },
+  })
+  function made(): ForwardFactory {
+    if (factory === undefined) throw new Error('the daemon has not been started')
+    return factory
+  }
+  async function run(): Promise<void> {
+    target = await openTarget(config, (line) => options.observer.step(line))
+    factory = new ForwardFactory(config, target, {
+      enableWal: options.enableWal,
+      backup: options.backup,
+      observer,
+    })
+    await replicator.run(stop.signal)
+  }
+  return {
+    operator,
+    start: async () => {
+      running = run()
+      running.catch((error: unknown) => failed.reject(error))
+    },
+    stop: async () => {
+      stop.abort()
+      await running?.catch(() => undefined)
+      await target?.[Symbol.asyncDispose]()
+    },
+    failed: failed.promise,
+  }
+}

@@ -1,0 +1,337 @@
+import { join } from 'node:path'
+import type { Config } from '../core/config.ts'
+import { Failure } from '../core/errors.ts'
+import type { Observer } from '../core/observer.ts'
+import type { Phase } from '../core/operator.ts'
+import { type PlannedTable, planTables } from '../core/plan.ts'
+import type { Stream, StreamFactory } from '../core/ports.ts'
+import type { Inventory } from '../core/source-schema.ts'
+import type { TableSpec } from '../core/table.ts'
+import type { ControlState } from '../postgres/control.ts'
+import { CopyWriter } from '../postgres/copy.ts'
+import { introspectTarget } from '../postgres/introspect.ts'
+import { migrateOwnSchema } from '../postgres/migrate.ts'
+import { checkTarget } from '../postgres/preflight.ts'
+import { BatchWriter } from '../postgres/writer.ts'
+import { planCopy } from '../replication/snapshot.ts'
+import { type Backup, backupSource } from '../sqlite/backup.ts'
+import {
+  type Installation,
+  installCapture,
+  isIntact,
+  readControl,
+  refuseOtherOwner,
+} from '../sqlite/capture.ts'
+import { ChangelogReader } from '../sqlite/changelog.ts'
+import { ChunkReader } from '../sqlite/chunks.ts'
+import { introspect } from '../sqlite/introspect.ts'
+import {
+  checkFile,
+  checkWritable,
+  ensureWal,
+  openReader,
+  readFacts,
+  type SourceFacts,
+  type Sqlite,
+} from '../sqlite/open.ts'
+import { profileTable } from '../sqlite/profile.ts'
+import { ReaderGate } from '../sqlite/reader-gate.ts'
+import { WalWake } from '../sqlite/wake.ts'
+import type { TargetSession } from './session.ts'
+
+/** Least time between two prunes: each is a commit that may fail an application's deferred transaction (H10). */
+const PRUNE_EVERY_MS = 120_000
+
+export interface ForwardOptions {
+  readonly enableWal: boolean
+  readonly backup: boolean
+  readonly observer: Observer
+}
+
+/** What `/status` tells of both ends; filled as it becomes known. */
+export interface ForwardFacts {
+  source: SourceFacts | undefined
+  targetVersion: string
+  control: ControlState | undefined
+  backup: Backup | undefined
+  warnings: string[]
+  changelogRows: () => number
+  gateWaiting: () => { since: Date; until: Date } | undefined
+}
+
+/**
+ * Puts the forward direction together: the source's reader, the target's writer, and everything that must hold
+ * between them before a change may flow.
+ */
+export class ForwardFactory implements StreamFactory {
+  readonly #config: Config
+  readonly #target: TargetSession
+  readonly #options: ForwardOptions
+  #prepared = false
+  readonly facts: ForwardFacts = {
+    source: undefined,
+    targetVersion: '',
+    control: undefined,
+    backup: undefined,
+    warnings: [],
+    changelogRows: () => 0,
+    gateWaiting: () => undefined,
+  }
+
+  constructor(config: Config, target: TargetSession, options: ForwardOptions) {
+    this.#config = config
+    this.#target = target
+    this.#options = options
+  }
+
+  /** Checks that change nothing come first, on both sides; then slipway's own schema is made. */
+  async #prepare(): Promise<void> {
+    const { sqlitePath, postgresSchema } = this.#config
+    checkFile(sqlitePath)
+    checkWritable(sqlitePath)
+    const reader = openReader(sqlitePath)
+    let facts: SourceFacts
+    try {
+      facts = readFacts(reader, sqlitePath)
+      if (facts.journalMode !== 'wal' && !this.#options.enableWal) ensureWal(sqlitePath, facts, false)
+    } finally {
+      reader.close()
+    }
+    this.facts.source = facts
+    const { version, warnings } = await checkTarget(this.#target.connection, postgresSchema)
+    this.facts.targetVersion = version
+    this.facts.warnings.push(...warnings)
+    await migrateOwnSchema(this.#target.connection, this.#target.url)
+    await this.#target.control.create(sqlitePath, postgresSchema)
+    this.#prepared = true
+  }
+
+  async acquire(): ReturnType<StreamFactory['acquire']> {
+    if (!this.#prepared) await this.#prepare()
+    this.facts.control = await this.#target.control.read()
+    return await this.#target.control.acquire(this.#target.lock)
+  }
+
+  async heartbeat(): Promise<boolean> {
+    return await this.#target.control.heartbeat()
+  }
+
+  async open(anew: string | undefined, signal: AbortSignal): Promise<Stream> {
+    const { sqlitePath } = this.#config
+    const control = await this.#control()
+    if (control.authority !== 'sqlite') {
+      throw new Failure({
+        code: 'wrong_authority',
+        message: `the migration is in phase ${control.phase}: ${control.authority} has the authority, nothing is copied from SQLite`,
+        remedy: 'See: slipway status',
+      })
+    }
+    checkFile(sqlitePath)
+    await using stack = new AsyncDisposableStack()
+    const reader = openReader(sqlitePath)
+    stack.defer(() => void reader.close())
+    let facts = readFacts(reader, sqlitePath)
+    const limit = this.#config.maxWalMb * 1024 * 1024
+    const gate = new ReaderGate(sqlitePath, limit)
+    this.facts.gateWaiting = () => gate.waiting
+    const owner = `${control.identity} ${this.#config.migrationName}`
+    const noted = readControl(reader)
+    refuseOtherOwner(sqlitePath, noted, owner)
+    const goesOn =
+      anew === undefined &&
+      control.phase !== 'new' &&
+      noted !== undefined &&
+      noted.installation === control.installation &&
+      isIntact(reader, noted)
+    let journalModeBefore: string | undefined
+    if (facts.journalMode !== 'wal') {
+      reader.close()
+      journalModeBefore = ensureWal(
+        sqlitePath,
+        facts,
+        this.#options.enableWal || noted !== undefined,
+      ).changedFrom
+      facts = { ...facts, journalMode: 'wal' }
+    }
+    this.facts.source = facts
+    const source = stack.use(new Reopened(reader.open ? reader : openReader(sqlitePath))).database
+    const inventory = introspect(source, this.#config.tables, this.#config.excludeTables)
+    if (inventory.tables.length === 0) {
+      throw new Failure({
+        code: 'nothing_to_move',
+        message: `${sqlitePath} has no table to move${inventory.skipped.map((s) => `; ${s.name}: ${s.reason}`).join('')}`,
+        remedy: 'Name the file that the application really uses, and check TABLES and EXCLUDE_TABLES.',
+      })
+    }
+    let planned: readonly PlannedTable[]
+    let installation: Installation | undefined
+    if (goesOn) planned = goOnWith(control.tables, inventory)
+    else {
+      if (anew === undefined && control.phase !== 'new')
+        anew = 'the schema of the source was changed while slipway was away'
+      planned = await this.#plan(source, inventory, control, gate, signal)
+      if (control.phase === 'new') await this.#backup(signal)
+      installation = installCapture({
+        path: sqlitePath,
+        owner,
+        tables: planned,
+        journalModeBefore,
+        plannedFor: inventory.schemaVersion,
+      })
+      for (const warning of installation.warnings) this.#warn(warning)
+      this.#options.observer.step(`capture installed on ${planned.length} tables`)
+    }
+    const tables = planned.map(({ spec }) => spec)
+    const encoding = facts.encoding
+    const workers = Math.max(1, this.#config.snapshotWorkers)
+    const { control: holder, connection } = this.#target
+    const sessions = Array.from({ length: workers }, (_, index) => this.#target.connect(`copy ${index}`))
+    const apply = this.#target.connect('apply')
+    stack.defer(async () => void (await Promise.all([...sessions, apply].map((session) => session.close()))))
+    const copySource = new ChunkReader(source, {
+      path: sqlitePath,
+      gate,
+      encoding,
+      chunkRows: this.#config.chunkRows,
+      captured: true,
+    })
+    const copyTarget = new CopyWriter(connection, sessions, holder, planned, (text) => this.#warn(text))
+    if (installation !== undefined) {
+      if (anew !== undefined) this.#options.observer.warn(`copying anew: ${anew}`)
+      await copyTarget.begin(
+        installation.head,
+        planCopy(copySource, tables, workers),
+        installation.control.installation,
+      )
+    }
+    const wake = new WalWake(sqlitePath)
+    stack.defer(() => wake.close())
+    const changes = stack.use(
+      new ChangelogReader({
+        path: sqlitePath,
+        encoding,
+        tables,
+        schemaVersion: installation?.control.schemaVersion ?? (noted?.schemaVersion as bigint),
+        gate,
+        wake,
+        spoolFolder: join(this.#config.stateDir, 'spool'),
+        retentionSeconds: this.#config.changelogRetentionSeconds,
+        pruneEveryMs: PRUNE_EVERY_MS,
+      }),
+    )
+    this.facts.changelogRows = () => changes.size()
+    this.facts.control = await holder.read()
+    const shapes = await introspectTarget(connection, this.#config.postgresSchema)
+    const phase = (await this.#control()).phase
+    const held = stack.move()
+    return {
+      tables,
+      source: changes,
+      target: new BatchWriter(apply, holder, shapes),
+      copySource,
+      copyTarget,
+      workers,
+      phase,
+      newest: async () => (await holder.checkpoint())?.newest ?? 0n,
+      enter: async (next: Phase) => {
+        await holder.note({ phase: next })
+        this.facts.control = await holder.read()
+      },
+      [Symbol.asyncDispose]: async () => {
+        this.facts.changelogRows = () => 0
+        this.facts.gateWaiting = () => undefined
+        await held.disposeAsync()
+      },
+    }
+  }
+
+  async #control(): Promise<ControlState> {
+    const control = await this.#target.control.read()
+    if (control === undefined) {
+      // The server was put back to before the migration: it is made again, and everything copied anew.
+      this.#prepared = false
+      throw new Failure({
+        code: 'control_missing',
+        policy: 'transient',
+        message: 'the server has forgotten this migration: it is set up again',
+      })
+    }
+    this.facts.control = control
+    return control
+  }
+
+  async #plan(
+    source: Sqlite,
+    inventory: Inventory,
+    control: ControlState,
+    gate: ReaderGate,
+    signal: AbortSignal,
+  ): Promise<readonly PlannedTable[]> {
+    this.#options.observer.step(`looking at the values of ${inventory.tables.length} tables`)
+    for (const { name, reason } of inventory.skipped) this.#warn(`${name} is not copied: ${reason}`)
+    const profiles = new Map<string, Awaited<ReturnType<typeof profileTable>>>()
+    for (const table of inventory.tables)
+      profiles.set(table.name, await profileTable(source, table, gate, signal))
+    const targets = await introspectTarget(this.#target.connection, this.#config.postgresSchema)
+    const before = new Map(control.tables.map((table) => [table.target, table]))
+    // Tables of an earlier copy hold its rows: they are ours to empty.
+    const known = targets.map((table) => (before.has(table.name) ? { ...table, empty: true } : table))
+    const owned = new Set([...before.values()].filter((table) => table.owned).map((table) => table.target))
+    const planned = planTables(inventory.tables, profiles, known, this.#config.postgresSchema, owned)
+    for (const table of planned) for (const warning of table.warnings) this.#warn(warning)
+    return planned
+  }
+
+  async #backup(signal: AbortSignal): Promise<void> {
+    if (!this.#options.backup) return
+    this.#options.observer.step('backup of the source')
+    let told = Date.now()
+    const backup = await backupSource(
+      this.#config.sqlitePath,
+      this.#config.backupDir,
+      signal,
+      (done, total) => {
+        if (Date.now() - told < 2_000) return
+        told = Date.now()
+        this.#options.observer.step(`backup: ${Math.floor((100 * done) / Math.max(1, total))} %`)
+      },
+    )
+    this.facts.backup = backup
+    await this.#target.control.note({ backup })
+    this.#options.observer.step(`backup at ${backup.path}, checked`)
+  }
+
+  #warn(text: string): void {
+    if (this.facts.warnings.includes(text)) return
+    this.facts.warnings.push(text)
+    this.#options.observer.warn(text)
+  }
+}
+
+/** The stored plan, joined with the source's present description of the same tables. */
+function goOnWith(stored: readonly TableSpec[], inventory: Inventory): PlannedTable[] {
+  return stored.map((spec) => {
+    const source = inventory.tables.find((table) => table.name === spec.name)
+    if (source === undefined) {
+      throw new Failure({
+        code: 'table_left_out',
+        message: `${spec.name} is part of this migration, and TABLES or EXCLUDE_TABLES now leave it out`,
+        remedy: 'Give both the values that they had at the first snapshot, or start over: slipway uninstall',
+      })
+    }
+    return { source, spec, warnings: [] }
+  })
+}
+
+/** A reader that is closed with the stream. */
+class Reopened implements Disposable {
+  readonly database: Sqlite
+
+  constructor(database: Sqlite) {
+    this.database = database
+  }
+
+  [Symbol.dispose](): void {
+    this.database.close()
+  }
+}

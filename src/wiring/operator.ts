@@ -1,0 +1,183 @@
+import type { Config } from '../core/config.ts'
+import { Failure, messageOf } from '../core/errors.ts'
+import type { Observer } from '../core/observer.ts'
+import type { LagReport, Operator, OperatorEvent, StatusReport } from '../core/operator.ts'
+import { seqToJson } from '../core/position.ts'
+import type { Replicator } from '../replication/replicator.ts'
+import { readWal } from '../sqlite/wal.ts'
+import { version } from '../version.ts'
+import type { ForwardFacts } from './forward.ts'
+
+const LAG_EVERY_MS = 1_000
+
+interface OperatorDeps {
+  readonly config: Config
+  readonly replicator: Replicator
+  readonly facts: () => ForwardFacts | undefined
+  readonly target: () => { readonly server: string; readonly holder: string } | undefined
+}
+
+/** What people see of the running daemon; also the source of its events. */
+export class DaemonOperator implements Operator {
+  readonly #deps: OperatorDeps
+  readonly #listeners = new Set<(event: OperatorEvent) => void>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(deps: OperatorDeps) {
+    this.#deps = deps
+  }
+
+  lag(): LagReport {
+    const { config, replicator, facts } = this.#deps
+    const view = replicator.view
+    const stream = view.stream
+    const applied = view.loop.applied
+    const control = facts()?.control
+    const now = new Date()
+    let lag: ReturnType<NonNullable<typeof stream>['source']['lag']> | undefined
+    if (stream !== undefined && applied !== undefined) {
+      try {
+        lag = stream.source.lag(applied)
+      } catch {
+        // The source cannot be asked just now; the loop meets the same fault and reports it.
+      }
+    }
+    const beforeSnapshot = view.phase === 'new' || view.phase === 'snapshotting'
+    return {
+      migration: config.migrationName,
+      phase: view.isHolder || control === undefined ? view.phase : control.phase,
+      authority: control?.authority ?? 'sqlite',
+      direction: 'forward',
+      state: view.state,
+      reasons: view.reasons,
+      head: lag === undefined ? null : seqToJson(lag.head),
+      applied: applied === undefined ? null : seqToJson(applied.seq),
+      pending_changes: lag?.pending ?? 0,
+      lag_seconds:
+        beforeSnapshot || lag === undefined
+          ? null
+          : lag.oldestAt === undefined
+            ? 0
+            : Math.max(0, (now.getTime() - lag.oldestAt) / 1000),
+      caught_up:
+        view.state === 'running' &&
+        view.phase === 'replicating' &&
+        stream?.target.connected === true &&
+        lag?.continuous === true &&
+        lag.pending === 0 &&
+        lag.head === applied?.seq,
+      quarantined: 0,
+      measured_at: now.toISOString(),
+    }
+  }
+
+  status(): StatusReport {
+    const { config, replicator } = this.#deps
+    const view = replicator.view
+    const facts = this.#deps.facts()
+    const target = this.#deps.target()
+    const control = facts?.control
+    const gate = facts?.gateWaiting()
+    const error = view.lastError
+    const backup = facts?.backup ?? control?.backup ?? null
+    const rows = view.tables.reduce((sum, table) => sum + table.rows_copied, 0)
+    return {
+      ...this.lag(),
+      version: version(),
+      epoch: control?.epoch ?? 0,
+      source: {
+        path: config.sqlitePath,
+        journal_mode: facts?.source?.journalMode ?? '',
+        wal_bytes: readWal(config.sqlitePath).fileBytes,
+        changelog_rows: safely(() => facts?.changelogRows() ?? 0, 0),
+      },
+      target: {
+        server: target?.server ?? '',
+        schema: config.postgresSchema,
+        server_version: facts?.targetVersion ?? '',
+      },
+      holder: { id: view.isHolder ? (target?.holder ?? '') : (control?.holder ?? ''), mine: view.isHolder },
+      tables: view.tables,
+      fences: [
+        { engine: 'sqlite', closed: false, reasons: [] },
+        { engine: 'postgres', closed: true, reasons: ['SQLite has the authority'] },
+      ],
+      waits: [
+        ...view.waits.map((wait) => ({
+          what: wait.what,
+          since: wait.since.toISOString(),
+          until: wait.until?.toISOString() ?? null,
+        })),
+        ...(gate === undefined
+          ? []
+          : [
+              {
+                what: 'the write-ahead log to be reset',
+                since: gate.since.toISOString(),
+                until: gate.until.toISOString(),
+              },
+            ]),
+      ],
+      warnings: facts?.warnings ?? [],
+      last_error:
+        error === undefined
+          ? null
+          : {
+              code: error.error instanceof Failure ? error.error.code : 'defect',
+              message: messageOf(error.error),
+              remedy: error.error instanceof Failure ? (error.error.remedy ?? null) : null,
+              at: error.at.toISOString(),
+            },
+      backup: backup === null ? null : { path: backup.path, bytes: backup.bytes, at: backup.at },
+      snapshot:
+        control?.copyStartedAt == null
+          ? null
+          : { rows, started_at: control.copyStartedAt, finished_at: control.copyFinishedAt },
+    }
+  }
+
+  async pauseReplication(reason: string): Promise<void> {
+    this.#deps.replicator.pause.add(reason)
+    await this.#deps.replicator.quiet()
+  }
+
+  async resumeReplication(): Promise<void> {
+    this.#deps.replicator.pause.clear()
+  }
+
+  ready(): { ok: boolean; reasons: readonly string[] } {
+    const view = this.#deps.replicator.view
+    if (view.state === 'blocked') return { ok: false, reasons: view.reasons }
+    if (!view.isHolder) return { ok: false, reasons: view.reasons.length > 0 ? view.reasons : ['starting'] }
+    return { ok: true, reasons: [] }
+  }
+
+  subscribe(listener: (event: OperatorEvent) => void): () => void {
+    this.#listeners.add(listener)
+    this.#timer ??= setInterval(() => this.#emit({ type: 'lag', lag: this.lag() }), LAG_EVERY_MS)
+    return () => {
+      this.#listeners.delete(listener)
+      if (this.#listeners.size > 0) return
+      clearInterval(this.#timer)
+      this.#timer = undefined
+    }
+  }
+
+  #emit(event: OperatorEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+
+  /** The observer that turns what the work tells into events. */
+  readonly events: Pick<Observer, 'phase' | 'copied'> = {
+    phase: (phase, previous) => this.#emit({ type: 'phase', phase, previous }),
+    copied: () => this.#emit({ type: 'progress', tables: this.#deps.replicator.view.tables }),
+  }
+}
+
+function safely<T>(ask: () => T, otherwise: T): T {
+  try {
+    return ask()
+  } catch {
+    return otherwise
+  }
+}

@@ -1,0 +1,95 @@
+import type { SnapshotOptions, SnapshotOutcome } from '../cli/work.ts'
+import type { Config } from '../core/config.ts'
+import { Failure } from '../core/errors.ts'
+import { seqToJson } from '../core/position.ts'
+import { Copier } from '../replication/snapshot.ts'
+import { Retry } from '../runtime/retry.ts'
+import { ForwardFactory } from './forward.ts'
+import { openTarget } from './session.ts'
+
+/** `slipway snapshot`: backup, capture, tables, copy. The daemon goes on from its S0. */
+export async function takeSnapshot(config: Config, options: SnapshotOptions): Promise<SnapshotOutcome> {
+  const startedAt = Date.now()
+  await using target = await openTarget(config, (line) => options.observer.step(line))
+  const factory = new ForwardFactory(config, target, options)
+  const answer = await factory.acquire()
+  const before = factory.facts.control
+  const copied = before !== undefined && !['new', 'snapshotting'].includes(before.phase)
+  if (!answer.held) {
+    if (!copied) {
+      throw new Failure({
+        code: 'held_elsewhere',
+        exit: 1,
+        message: `another slipway (${answer.by}) is working on this migration`,
+        remedy: 'Watch it with slipway status, or stop it first.',
+      })
+    }
+    const { parts } = await progressOf(target, config)
+    return outcome(parts, { already: true, startedAt, factory, s0: null })
+  }
+  let s0: number | string | null = null
+  const retry = new Retry({ minMs: 200, maxMs: 5_000 })
+  for (let anew: string | undefined, attempts = 0; ; ) {
+    options.signal.throwIfAborted()
+    await using stream = await factory.open(anew, options.signal)
+    anew = undefined
+    const copier = new Copier(stream, options.observer)
+    const { parts } = await copier.load()
+    if (stream.phase !== 'snapshotting' && parts.every((part) => part.done)) {
+      const stored = await target.control.checkpoint()
+      s0 = stored === undefined ? null : seqToJson(stored.checkpoint.seq)
+      return outcome(parts, { already: attempts === 0 && copied, startedAt, factory, s0 })
+    }
+    try {
+      await copier.run(options.signal)
+      const stored = await target.control.checkpoint()
+      s0 = stored === undefined ? null : seqToJson(stored.checkpoint.seq)
+      const after = await stream.copyTarget.progress()
+      return outcome(after.parts, { already: false, startedAt, factory, s0 })
+    } catch (error) {
+      if (options.signal.aborted || !(error instanceof Failure)) throw error
+      const table = stream.tables.find((candidate) => candidate.name === error.facts.table)
+      if (error.code === 'misfit' && table?.owned === true) {
+        // A writer brought a value of another kind while its table was being copied.
+        anew = `${error.message}: ${table.name} gets a wider type`
+        continue
+      }
+      if (error.policy !== 'transient' || ++attempts > 5) throw error
+      options.observer.error(error, retry.next())
+      await retry.wait(options.signal)
+    }
+  }
+}
+
+async function progressOf(target: Awaited<ReturnType<typeof openTarget>>, config: Config) {
+  const rows = await target.connection.use((client) =>
+    client.query(
+      'SELECT tbl AS "table", part, rows, done FROM slipway.copy_part WHERE migration = $1 ORDER BY tbl, part',
+      [config.migrationName],
+    ),
+  )
+  return { parts: rows.rows.map((row) => ({ table: row.table as string, rows: Number(row.rows) })) }
+}
+
+function outcome(
+  parts: readonly { readonly table: string; readonly rows: number }[],
+  facts: { already: boolean; startedAt: number; factory: ForwardFactory; s0: number | string | null },
+): SnapshotOutcome {
+  const control = facts.factory.facts.control
+  const rowsOf = new Map<string, number>()
+  for (const part of parts) rowsOf.set(part.table, (rowsOf.get(part.table) ?? 0) + part.rows)
+  const tables = [...rowsOf].map(([table, rows]) => ({
+    table,
+    target: control?.tables.find((spec) => spec.name === table)?.target ?? table,
+    rows,
+  }))
+  return {
+    already: facts.already,
+    tables,
+    rows: tables.reduce((sum, table) => sum + table.rows, 0),
+    seconds: (Date.now() - facts.startedAt) / 1000,
+    backupPath: facts.factory.facts.backup?.path ?? control?.backup?.path ?? null,
+    s0: facts.s0,
+    warnings: facts.factory.facts.warnings,
+  }
+}

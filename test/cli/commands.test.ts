@@ -1,0 +1,162 @@
+import { describe, expect, test } from 'vitest'
+import { folder, run, start } from './run.ts'
+
+const URL = 'postgres://u:hunter22@h/db'
+const DATABASES = ['./a.db', URL]
+const fixture = (what: object, env: Record<string, string> = {}) => ({
+  ...env,
+  FIXTURE: JSON.stringify(what),
+})
+
+describe('usage', () => {
+  test.each([
+    [['snapsht'], 'Did you mean snapshot?'],
+    [['lag', '--wiat'], 'Did you mean --wait?'],
+    [['replication', 'paus'], 'Did you mean pause?'],
+    [['start', 'a', 'b', 'c'], 'too many arguments'],
+    [['lag', '--timeout'], 'argument missing'],
+    [['lag', '--timeout', '5s'], '--timeout'],
+    [['replication', 'pause'], 'needs a reason'],
+    [['uninstall', ...DATABASES], '--yes'],
+    [[], 'Usage: slipway'],
+  ])('%j: exit 2', async (args, text) => {
+    const { code, stderr, stdout } = await run(args)
+    expect(code).toBe(2)
+    expect(stderr).toContain(text)
+    expect(stderr).not.toMatch(/^ +at /m)
+    expect(stdout).toBe('')
+  })
+
+  test.each(['demo', 'snapshot', 'start', 'status', 'lag', 'uninstall', 'replication', 'replication pause'])(
+    '%s --help has examples',
+    async (command) => {
+      const { code, stdout } = await run([...command.split(' '), '--help'])
+      expect(code).toBe(0)
+      expect(stdout).toContain(`$ slipway ${command}`)
+    },
+  )
+
+  test('help lists the commands, and names settings', async () => {
+    expect((await run(['--help'])).stdout).toMatch(/snapshot.*\n.*start.*\n.*status/)
+    expect((await run(['start', '--help'])).stdout).toContain('CONTROL_PORT')
+    expect((await run(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+  })
+})
+
+describe('errors', () => {
+  test('all that is wrong with the configuration, exit 2', async () => {
+    const { code, stderr } = await run(['start'], { CONTROL_PORT: '12abc' })
+    expect(code).toBe(2)
+    for (const name of ['SQLITE_PATH', 'POSTGRES_URL', 'CONTROL_PORT']) expect(stderr).toContain(`${name}: `)
+    expect(stderr).toMatch(/^remedy: /m)
+  })
+
+  test('a failure: one line, a remedy, its exit code, no stack, no secret', async () => {
+    const { code, stderr, stdout } = await run(['snapshot', ...DATABASES], fixture({ fails: 'failure' }))
+    expect(code).toBe(3)
+    expect(stderr).toBe('error: server at postgres://u:***@h/db refuses\nremedy: Ask it nicely.\n')
+    expect(stdout).toBe('')
+  })
+
+  test('with --json it is JSON as well; with LOG_LEVEL=debug it has its stack', async () => {
+    const env = fixture({ fails: 'failure' }, { LOG_LEVEL: 'debug' })
+    const { stderr, stdout } = await run(['snapshot', '--json', ...DATABASES], env)
+    expect(JSON.parse(stdout)).toMatchObject({
+      error: { code: 'refused_by_server', remedy: 'Ask it nicely.' },
+    })
+    expect(stderr).toMatch(/^ +at /m)
+    expect(stdout + stderr).not.toContain('hunter22')
+  })
+
+  test('a defect says so, with its stack', async () => {
+    const { code, stderr } = await run(['snapshot', ...DATABASES], fixture({ fails: 'defect' }))
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^error: slipway met a defect: undefined is not a function$/m)
+    expect(stderr).toMatch(/^ +at /m)
+  })
+
+  test('a name that nothing reads is a warning', async () => {
+    const { code, stderr } = await run(['snapshot', ...DATABASES], { SLIPWAY_CHUNK_ROW: '1' })
+    expect(code).toBe(0)
+    expect(stderr).toContain(
+      'warning: SLIPWAY_CHUNK_ROW is unknown and ignored; did you mean SLIPWAY_CHUNK_ROWS?',
+    )
+  })
+})
+
+describe('snapshot', () => {
+  test('says what it did and what comes next, and logs to stderr', async () => {
+    const { code, stdout, stderr } = await run(['snapshot', ...DATABASES])
+    expect(code).toBe(0)
+    expect(stdout).toContain('Copied 1 table, 12,345 rows in 1.50 s.')
+    expect(stdout).toMatch(/Next: slipway start \.\/a\.db 'postgres:\/\/u:\*\*\*@h\/db'\n$/)
+    const lines = stderr.trim().split('\n')
+    for (const line of lines) expect(JSON.parse(line)).toHaveProperty('level')
+    expect(stderr).toContain('dlq: 200 rows copied')
+  })
+
+  test('through npm the next command is one of npm', async () => {
+    const { stdout } = await run(['snapshot', ...DATABASES], { npm_lifecycle_event: 'snapshot' })
+    expect(stdout).toContain('Next: npm run start -- ./a.db')
+  })
+
+  test('again: harmless, and says so', async () => {
+    const { code, stdout } = await run(['snapshot', ...DATABASES], fixture({ already: true }))
+    expect(code).toBe(0)
+    expect(stdout).toContain('complete already')
+  })
+
+  test('--json answers with one document; the rest goes beside it', async () => {
+    const { stdout, stderr } = await run(['snapshot', '--json', '--enable-wal', ...DATABASES])
+    expect(JSON.parse(stdout)).toMatchObject({ rows: 12_345, s0: 7, warnings: ['switched to WAL'] })
+    expect(stderr).toContain('Next: slipway start')
+  })
+
+  test('nobody is asked where nobody is', async () => {
+    const { code, stdout } = await run(['snapshot', ...DATABASES], fixture({ journalMode: 'delete' }))
+    expect([code, stdout.includes('switched')]).toEqual([0, false])
+  })
+
+  test.each(['SIGINT', 'SIGTERM'] as const)('%s: interrupted, exit 130, and how to go on', async (signal) => {
+    const running = start(['snapshot', ...DATABASES], fixture({ endless: true }))
+    await running.says('copying')
+    running.kill(signal)
+    const { code, stderr } = await running.ended
+    expect(code).toBe(130)
+    expect(stderr).toContain('Next: slipway snapshot')
+  })
+
+  test('the Ctrl-C that npm repeats is one; a later one forces', async () => {
+    const running = start(['snapshot', ...DATABASES], fixture({ endless: true, deaf: true }))
+    await running.says('copying')
+    running.kill('SIGINT')
+    await running.says('SIGINT')
+    running.kill('SIGINT')
+    await new Promise((done) => setTimeout(done, 1100))
+    running.kill('SIGINT')
+    expect((await running.ended).code).toBe(130)
+  })
+
+  test('a reader of stdout that went away is no error', async () => {
+    const running = start(['snapshot', ...DATABASES])
+    running.close()
+    const { code, stderr } = await running.ended
+    expect(code).toBe(0)
+    expect(stderr).not.toContain('EPIPE')
+  })
+})
+
+describe('uninstall and demo', () => {
+  test('uninstall says what it took away', async () => {
+    const { code, stdout } = await run(['uninstall', '--yes', ...DATABASES])
+    expect(code).toBe(0)
+    expect(stdout).toContain('table _slipway_changelog')
+    expect(stdout).toContain('Next: ')
+  })
+
+  test('demo needs no configuration', async () => {
+    const { code, stdout } = await run(['demo'], {}, folder())
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^equal\nNext: slipway snapshot/)
+  })
+})

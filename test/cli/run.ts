@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process'
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Running {
+  readonly ended: Promise<Ended>
+  /** Resolves when stderr or stdout has this. */
+  readonly says: (text: string) => Promise<void>
+  readonly kill: (signal: NodeJS.Signals) => void
+  readonly output: () => string
+  /** Closes our end of its stdout. */
+  readonly close: () => void
+}
+
+const FIXTURE_MAIN = fileURLToPath(new URL('fixture-main.ts', import.meta.url))
+export const BIN = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url))
+
+/** An empty folder, so that no `.env` and no state of others is found. */
+export function folder(): string {
+  return mkdtempSync(path.join(tmpdir(), 'slipway-cli-'))
+}
+
+/** Starts the command line as a process of its own, around the fixture's work. */
+export function start(args: readonly string[], env: Record<string, string> = {}, cwd = folder()): Running {
+  return launch([FIXTURE_MAIN, ...args], env, cwd)
+}
+
+export function launch(args: readonly string[], env: Record<string, string>, cwd: string): Running {
+  const child = spawn(process.execPath, args, {
+    cwd,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let stdout = ''
+  let stderr = ''
+  const waiting = new Set<() => void>()
+  const heard = () => {
+    for (const look of waiting) look()
+  }
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    stdout += chunk
+    heard()
+  })
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    stderr += chunk
+    heard()
+  })
+  const ended = new Promise<Ended>((resolve) =>
+    child.on('close', (code) => {
+      resolve({ code, stdout, stderr })
+      heard()
+    }),
+  )
+  return {
+    ended,
+    kill: (signal) => void child.kill(signal),
+    output: () => stdout + stderr,
+    close: () => void child.stdout.destroy(),
+    says: (text) =>
+      new Promise((resolve, reject) => {
+        const look = () => {
+          const done = (stdout + stderr).includes(text)
+          if (!done && child.exitCode === null) return
+          waiting.delete(look)
+          if (done) resolve()
+          else reject(new Error(`ended without saying ${text}: ${stdout}${stderr}`))
+        }
+        waiting.add(look)
+        look()
+      }),
+  }
+}
+
+export function run(args: readonly string[], env?: Record<string, string>, cwd?: string): Promise<Ended> {
+  return start(args, env, cwd).ended
+}

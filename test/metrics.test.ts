@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest'
+import { createMetrics } from '../src/metrics.ts'
+import { FakeOperator } from './api/fake-operator.ts'
+
+async function scrape(metrics: ReturnType<typeof createMetrics>): Promise<string[]> {
+  return (await metrics.registry.metrics()).split('\n').filter((line) => line.startsWith('slipway_'))
+}
+
+describe('metrics', () => {
+  test('states come from the operator at each scrape', async () => {
+    const metrics = createMetrics()
+    const operator = new FakeOperator()
+    metrics.bind(operator)
+    expect(await scrape(metrics)).toEqual(
+      expect.arrayContaining([
+        'slipway_lag_seconds 0.012',
+        'slipway_lag_changes 2',
+        'slipway_head_position 18342',
+        'slipway_applied_position 18340',
+        'slipway_epoch 1',
+        'slipway_phase{phase="replicating"} 1',
+        'slipway_phase{phase="new"} 0',
+        'slipway_authority{engine="sqlite"} 1',
+        'slipway_authority{engine="postgres"} 0',
+        'slipway_sqlite_wal_bytes 4120000',
+        'slipway_changelog_rows 18342',
+        'slipway_snapshot_rows_total{table="dlq"} 50',
+        'slipway_snapshot_rows_expected{table="dlq"} 200',
+        'slipway_quarantined_rows{table=""} 0',
+      ]),
+    )
+    operator.now = { ...operator.now, phase: 'catching_up', lag_seconds: 3, tables: [] }
+    const later = await scrape(metrics)
+    expect(later).toContain('slipway_lag_seconds 3')
+    expect(later).toContain('slipway_phase{phase="replicating"} 0')
+    expect(later.filter((line) => line.includes('table="dlq"'))).toEqual([])
+  })
+
+  test('one scrape asks for one status', async () => {
+    const metrics = createMetrics()
+    const operator = new FakeOperator()
+    let asked = 0
+    metrics.bind({
+      status: () => {
+        asked += 1
+        return operator.status()
+      },
+    })
+    await scrape(metrics)
+    expect(asked).toBe(1)
+  })
+
+  test('what is not known is absent, not zero', async () => {
+    const metrics = createMetrics()
+    expect((await scrape(metrics)).filter((line) => /lag|position|epoch/.test(line))).toEqual([])
+    const operator = new FakeOperator()
+    operator.now = { ...operator.now, lag_seconds: null, head: '727:727:', applied: null }
+    metrics.bind(operator)
+    const lines = await scrape(metrics)
+    expect(lines.filter((line) => /lag_seconds|position/.test(line))).toEqual([])
+  })
+
+  test('events are counted by the observer', async () => {
+    const metrics = createMetrics()
+    metrics.observer.applied({
+      direction: 'forward',
+      seconds: 0.02,
+      changes: 3,
+      perTable: [{ table: 'a"b\\c', upserted: 2, deleted: 1 }],
+    })
+    expect(await scrape(metrics)).toEqual(
+      expect.arrayContaining([
+        'slipway_changes_applied_total{table="a\\"b\\\\c",op="upsert",direction="forward"} 2',
+        'slipway_changes_applied_total{table="a\\"b\\\\c",op="delete",direction="forward"} 1',
+        'slipway_apply_batch_seconds_count 1',
+        'slipway_apply_batch_seconds_sum 0.02',
+      ]),
+    )
+  })
+
+  test('registries do not share anything, and hold the process metrics', async () => {
+    const [one, two] = [createMetrics(), createMetrics()]
+    expect(one.registry).not.toBe(two.registry)
+    expect(await one.registry.metrics()).toContain('process_resident_memory_bytes')
+  })
+})
