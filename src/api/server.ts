@@ -94,9 +94,15 @@ async function build(options: ApiOptions): Promise<FastifyInstance> {
     reply.headers(SECURITY_HEADERS)
     access.checkHost(request)
   })
-  app.addHook('onSend', async (_request, _reply, payload) =>
-    typeof payload === 'string' ? scrub(payload) : payload,
-  )
+  let closing = false
+  app.addHook('preClose', () => {
+    closing = true
+  })
+  app.addHook('onSend', async (_request, reply, payload) => {
+    // Otherwise a connection whose request was in flight would stay open, and the close would wait for it.
+    if (closing) reply.header('connection', 'close')
+    return typeof payload === 'string' ? scrub(payload) : payload
+  })
   takeJsonOnly(app)
   for (const schema of [LagSchema, StatusSchema, ProblemSchema]) app.addSchema(schema)
   await app.register(swagger, openapi(version))

@@ -35,9 +35,7 @@ export function sameValue(sqlite: SqliteValue, postgres: string | null, oid: num
   if (sqlite.type === 'text') {
     return isUtf8(sqlite.value) && sameText(sqlite.value.toString('utf8'), postgres, oid)
   }
-  if (oid === BOOL) {
-    return sqlite.type === 'integer' && sqlite.value === (postgres === 't' ? 1n : 0n)
-  }
+  if (oid === BOOL) return Number(sqlite.value) === (postgres === 't' ? 1 : 0)
   if (INTEGERS.has(oid) || oid === NUMERIC || oid === FLOAT4 || oid === FLOAT8 || TEXTS.has(oid)) {
     return sameNumber(sqlite.value, postgres, oid)
   }

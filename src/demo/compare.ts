@@ -57,11 +57,10 @@ export async function compareDatabases(options: CompareOptions): Promise<readonl
   }
 }
 
+/** Neither virtual tables nor the tables in which those keep their data. */
 function tablesOf(sqlite: Database.Database): string[] {
   const names = sqlite
-    .prepare(
-      "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name",
-    )
+    .prepare("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' ORDER BY name")
     .pluck()
     .all() as string[]
   return names.filter((name) => !BOOKKEEPING.test(name))
@@ -84,19 +83,24 @@ async function compareTable(
     if (differences.length < limit) differences.push(difference)
   }
 
-  let one = left.next()
-  let other = await right.next()
-  while (!one.done || !other.done) {
-    const order = one.done ? 1 : other.done ? -1 : compareKeys(shape, one.value, other.value)
-    if (order <= 0) counts.sqliteRows++
-    if (order >= 0) counts.postgresRows++
-    if (order < 0) found({ key: keyOf(shape, one.value!), sqlite: 'a row', postgres: 'no row' })
-    if (order > 0) found({ key: postgresKey(shape, other.value!), sqlite: 'no row', postgres: 'a row' })
-    if (order === 0) {
-      for (const difference of compareRow(shape, one.value!, other.value!)) found(difference)
+  try {
+    let one = left.next()
+    let other = await right.next()
+    while (!one.done || !other.done) {
+      const order = one.done ? 1 : other.done ? -1 : compareKeys(shape, one.value, other.value)
+      if (order <= 0) counts.sqliteRows++
+      if (order >= 0) counts.postgresRows++
+      if (order < 0) found({ key: keyOf(shape, one.value!), sqlite: 'a row', postgres: 'no row' })
+      if (order > 0) found({ key: postgresKey(shape, other.value!), sqlite: 'no row', postgres: 'a row' })
+      if (order === 0) {
+        for (const difference of compareRow(shape, one.value!, other.value!)) found(difference)
+      }
+      if (order <= 0) one = left.next()
+      if (order >= 0) other = await right.next()
     }
-    if (order <= 0) one = left.next()
-    if (order >= 0) other = await right.next()
+  } finally {
+    // An open statement would keep the file from being closed.
+    left.return(undefined)
   }
   return { table, ...counts, differences }
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type pg from 'pg'
@@ -34,7 +35,7 @@ export async function copyInto(
  */
 export class Stages {
   #generation = -1
-  #names = new Map<string, string>()
+  #known = new Set<string>()
 
   /** `generation` of the connection: a new session has none of the old one's tables. */
   async get(
@@ -43,25 +44,23 @@ export class Stages {
     table: TableSpec,
     kind: 'rows' | 'gone',
   ): Promise<string> {
-    if (generation !== this.#generation) {
-      this.#generation = generation
-      this.#names = new Map()
-    }
+    if (generation !== this.#generation) this.forget()
+    this.#generation = generation
     const columns = kind === 'rows' ? targetColumns(table) : table.key.columns.map((column) => column.target)
-    const shape = `${kind} ${targetName(table)} ${JSON.stringify(columns)}`
-    const known = this.#names.get(shape)
-    if (known !== undefined) return known
-    const name = `pg_temp.${quote(`slipway_${kind}_${this.#names.size}`)}`
+    const shape = createHash('sha256').update(JSON.stringify([kind, targetName(table), columns])).digest('hex')
+    const name = `pg_temp.${quote(`slipway_${kind}_${shape.slice(0, 16)}`)}`
+    if (this.#known.has(name)) return name
     await client.query(
-      `CREATE TEMP TABLE ${name} ON COMMIT DELETE ROWS AS SELECT ${quoteList(columns)} FROM ${targetName(table)} WITH NO DATA`,
+      `CREATE TEMP TABLE IF NOT EXISTS ${name} ON COMMIT DELETE ROWS
+       AS SELECT ${quoteList(columns)} FROM ${targetName(table)} WITH NO DATA`,
     )
-    this.#names.set(shape, name)
+    this.#known.add(name)
     return name
   }
 
-  /** After a rollback the tables made in that transaction are gone; after a change of types they are wrong. */
+  /** After a rollback: the tables made in that transaction are gone, and those from before are still there. */
   forget(): void {
-    this.#generation = -1
+    this.#known.clear()
   }
 }
 

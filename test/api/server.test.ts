@@ -302,8 +302,10 @@ describe('the life of the server', () => {
     await new Promise((done) => setTimeout(done, 50))
     const stopped = api.stop()
     setTimeout(resolve, 50)
+    const began = performance.now()
     expect((await answer).status).toBe(200)
     await stopped
+    expect(performance.now() - began).toBeLessThan(1000)
   })
 
   test('but not for ever', async () => {

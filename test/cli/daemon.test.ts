@@ -76,10 +76,14 @@ describe('start', () => {
     expect((await daemon!.ended).code).toBe(130)
   })
 
-  test('a stderr that is closed does not end it', async () => {
+  test('output that nobody reads does not end it', async () => {
     const url = await started()
-    daemon!.close()
+    daemon!.close('stdout')
+    daemon!.close('stderr')
     expect((await fetch(`${url}/healthz`)).status).toBe(200)
+    // Its end is logged, into a pipe that is closed.
+    daemon!.kill('SIGTERM')
+    expect((await daemon!.ended).code).toBe(0)
   })
 })
 

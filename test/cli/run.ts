@@ -16,8 +16,8 @@ export interface Running {
   readonly says: (text: string) => Promise<void>
   readonly kill: (signal: NodeJS.Signals) => void
   readonly output: () => string
-  /** Closes our end of its stdout. */
-  readonly close: () => void
+  /** Closes our end of its stdout, or stderr. */
+  readonly close: (stream?: 'stdout' | 'stderr') => void
 }
 
 const FIXTURE_MAIN = fileURLToPath(new URL('fixture-main.ts', import.meta.url))
@@ -63,7 +63,7 @@ export function launch(args: readonly string[], env: Record<string, string>, cwd
     ended,
     kill: (signal) => void child.kill(signal),
     output: () => stdout + stderr,
-    close: () => void child.stdout.destroy(),
+    close: (stream = 'stdout') => void child[stream].destroy(),
     says: (text) =>
       new Promise((resolve, reject) => {
         const look = () => {

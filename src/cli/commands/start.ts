@@ -1,9 +1,7 @@
 import { Command } from 'commander'
-import { createApi } from '../../api/server.ts'
 import { ensureToken } from '../../api/token.ts'
 import type { Config } from '../../core/config.ts'
 import { maskUrl } from '../../core/secrets.ts'
-import { createMetrics } from '../../metrics.ts'
 import { ServiceGroup } from '../../runtime/service.ts'
 import { version } from '../../version.ts'
 import { action, type Context, consentsToWal, given, interruptible, prepare } from '../context.ts'
@@ -49,6 +47,11 @@ async function run(context: Context, positionals: readonly string[], options: Op
   using interruption = interruptible(context, STOP_MS + 1000)
   const enableWal = await consentsToWal(context, config, options.enableWal === true, interruption.signal)
 
+  // Loaded here: no other command needs a server.
+  const [{ createApi }, { createMetrics }] = await Promise.all([
+    import('../../api/server.ts'),
+    import('../../metrics.ts'),
+  ])
   const metrics = createMetrics()
   const { live, interactive, scrub } = terminal
   using progress = new CopyProgress({ live, interactive, logger })
