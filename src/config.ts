@@ -126,7 +126,7 @@ class Settings {
 
   constructor(options: LoadOptions) {
     this.#values = {
-      ...this.#dotenv(options.dotenvPath ?? '.env'),
+      ...this.#dotenv(path.resolve(options.dotenvPath ?? '.env')),
       ...(options.env ?? process.env),
     }
     const [first, second, ...rest] = options.positionals ?? []

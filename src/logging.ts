@@ -7,7 +7,6 @@ import type { Config } from './core/config.ts'
 import { Failure, messageOf } from './core/errors.ts'
 
 export type { Logger } from 'pino'
-export { maskUrl } from './core/secrets.ts'
 
 export interface LogOptions extends Pick<Config, 'logLevel' | 'logFormat'> {
   /** Applied to each line before it leaves; see core/secrets.ts. */

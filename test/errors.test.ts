@@ -83,7 +83,7 @@ function expectClear(result: Result, expected: Expected): void {
 
 describe('the source', () => {
   const sources: [what: string, make: (path: string) => void, says: RegExp, remedy: RegExp][] = [
-    ['no such file', () => {}, /no such file|does not exist|not found/i, /path|SQLITE_PATH|name/i],
+    ['no such file', () => {}, /no file/i, /path|SQLITE_PATH|name/i],
     [
       'a text file',
       (path) => writeFileSync(path, 'dear diary,\n'.repeat(1000)),

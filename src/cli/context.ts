@@ -58,10 +58,10 @@ export async function consentsToWal(
   return terminal.confirm('Switch it to WAL mode?', signal)
 }
 
-/** Of a command that works until it is done: the first signal asks it to stop where it can be resumed. */
-export function interruptible({ terminal }: Context, deadlineMs = 10_000): Interruption {
+/** Of a command that works for a while: the first signal asks it to stop where it can be resumed. */
+export function interruptible(say: (text: string) => void, deadlineMs = 10_000): Interruption {
   return new Interruption({
     deadlineMs,
-    onFirst: (name) => terminal.note(`${name}: stopping; once more stops at once`),
+    onFirst: (name) => say(`${name}: stopping; once more stops at once`),
   })
 }

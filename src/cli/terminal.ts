@@ -6,6 +6,13 @@ import { type Secrets, scrubber } from '../core/secrets.ts'
 import { isAbort } from '../runtime/service.ts'
 import { LiveBlock } from './live-block.ts'
 
+export interface Streams {
+  readonly env: NodeJS.ProcessEnv
+  readonly stdin: NodeJS.ReadStream
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+}
+
 export class Terminal {
   readonly env: NodeJS.ProcessEnv
   readonly live: LiveBlock
@@ -19,12 +26,7 @@ export class Terminal {
   readonly scrub = (text: string): string => this.#scrub(text)
   #readerGone = false
 
-  constructor({
-    env,
-    stdin,
-    stdout,
-    stderr,
-  }: Pick<NodeJS.Process, 'env' | 'stdin' | 'stdout' | 'stderr'> = process) {
+  constructor({ env, stdin, stdout, stderr }: Streams = process) {
     this.env = env
     this.#stdin = stdin
     this.#stdout = stdout

@@ -135,10 +135,12 @@ export interface SnapshotTarget {
   begin(s0: Checkpoint, plan: CopyProgress, installation: string): Promise<void>
   /** One transaction: rows into the table, progress into the part, and the newest head seen. */
   writeChunk(table: TableSpec, part: CopyPart, chunk: Chunk): Promise<void>
-  /** Keys, own indexes and constraints, ANALYZE; safe to run again. */
+  /** Key and plain indexes, ANALYZE; safe to run again. */
   finishTable(table: TableSpec): Promise<void>
   /** All chunks are in: from here on the changelog is replayed. */
   finish(): Promise<void>
+  /** The changelog is replayed: unique indexes can hold now. Safe to run again. */
+  settle(): Promise<void>
 }
 
 /** Both ends of the forward direction, made ready: planned, captured, admitted. */

@@ -35,10 +35,20 @@ export class LagWatch implements Disposable {
     return this.#samples.length === 0 ? undefined : Math.max(...this.#samples)
   }
 
-  /** Everything that was written before this call is in PostgreSQL. */
-  caughtUpSince(ms: number): boolean {
-    const lag = this.#latest
-    return lag?.phase === 'replicating' && lag.caught_up && Date.parse(lag.measured_at) >= ms
+  /**
+   * A check for "everything written by now is in PostgreSQL". Under steady writes a daemon that is never more
+   * than milliseconds behind is never without a pending change either: so it is the position that counts.
+   */
+  fromNow(): () => boolean {
+    const since = Date.now()
+    let goal: bigint | undefined
+    return () => {
+      const lag = this.#latest
+      if (lag?.phase !== 'replicating' || lag.head === null || lag.applied === null) return false
+      if (Date.parse(lag.measured_at) < since) return false
+      goal ??= BigInt(lag.head)
+      return BigInt(lag.applied) >= goal
+    }
   }
 
   async #watch(): Promise<void> {

@@ -67,7 +67,7 @@ export class Story {
     await this.#pause(AFTER_KILL_MS, writer)
 
     const tally = await this.#stopWriter(writer)
-    const drainSeconds = await this.#lagZero(watch, 'lag zero after the last write')
+    const drainSeconds = await this.#applied(watch, 'lag zero after the last write')
     say('The newsroom rests, and lag is zero: every value is compared')
     const comparison = await compareDatabases({ sqlitePath, postgresUrl, schema: 'public' })
     const lag = { medianLagSeconds: watch.median, highestLagSeconds: watch.highest }
@@ -88,8 +88,9 @@ export class Story {
     print('It all keeps running, and the newsroom writes again, until you press Ctrl-C:')
     print(`  slipway     ${this.#controlUrl} (POST needs the token in ${join(dir, 'state', 'token')})`)
     print(`  SQLite      ${sqlitePath}`)
-    // With its password: a throw-away server that only this machine reaches, here to be looked into.
-    print(`  PostgreSQL  ${postgresUrl}`)
+    const shown = new URL(postgresUrl)
+    shown.password = ''
+    print(`  PostgreSQL  ${shown.href} (its password is in ${join(dir, 'postgres', 'password')})`)
     print(`  logs        ${join(dir, 'logs')}`)
     await aborted(signal)
   }
@@ -111,7 +112,7 @@ export class Story {
   /** Starts it and waits until it has caught up; seconds that this took. */
   async #startDaemon(watch: LagWatch): Promise<number> {
     this.#daemon = this.#slipway('start')
-    return await this.#lagZero(watch, 'the daemon to catch up')
+    return await this.#applied(watch, 'the daemon to catch up')
   }
 
   async #killDaemon(): Promise<void> {
@@ -120,10 +121,10 @@ export class Story {
   }
 
   /** Seconds until everything that has been written by now is in PostgreSQL. */
-  async #lagZero(watch: LagWatch, what: string): Promise<number> {
-    const since = Date.now()
-    await this.#until(() => watch.caughtUpSince(since), this.#daemon, what)
-    return (Date.now() - since) / 1_000
+  async #applied(watch: LagWatch, what: string): Promise<number> {
+    const began = performance.now()
+    await this.#until(watch.fromNow(), this.#daemon, what)
+    return (performance.now() - began) / 1_000
   }
 
   async #stopWriter(writer: Child): Promise<Tally> {

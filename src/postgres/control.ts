@@ -193,9 +193,9 @@ export class Control {
     }
   }
 
-  /** False when another holder was let in meanwhile. */
-  async heartbeat(): Promise<boolean> {
-    return await this.#connection.use(async (client) => {
+  /** False when another holder was let in meanwhile. A session of its own: index builds keep the others busy. */
+  async heartbeat(session: Connection): Promise<boolean> {
+    return await session.use(async (client) => {
       const { rowCount } = await client.query(
         'UPDATE slipway.holder SET seen_at = clock_timestamp() WHERE migration = $1 AND holder = $2',
         [this.migration, this.holder],

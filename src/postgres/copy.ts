@@ -1,14 +1,16 @@
+import type pg from 'pg'
 import { Failure } from '../core/errors.ts'
 import type { Chunk, CopyPart, CopyProgress, SnapshotTarget } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import type { SourceTable } from '../core/source-schema.ts'
-import type { TableSpec } from '../core/table.ts'
+import { quote } from '../core/quote.ts'
+import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
 import type { TargetUnique } from '../core/target-schema.ts'
 import type { Connection } from './connection.ts'
 import type { Control } from './control.ts'
-import { hangGate, putToSleep, remember, targetName } from './dormant.ts'
+import { hangGate, putToSleep, remember, takeGateOff, targetName, withPartitions } from './dormant.ts'
 import { introspectTarget } from './introspect.ts'
-import { createTableSql, finishSql, foreignKeySql, readGrants } from './schema.ts'
+import { createTableSql, type FinishSql, finishSql, foreignKeySql, readGrants } from './schema.ts'
 import { copyInto, Stages, sameKey, targetColumns } from './stage.ts'
 import { insertSql } from './writer.ts'
 
@@ -32,6 +34,7 @@ export class CopyWriter implements SnapshotTarget {
   readonly #workers: readonly Worker[]
   readonly #control: Control
   readonly #planned: ReadonlyMap<string, Planned>
+  readonly #known: readonly TableSpec[]
   readonly #warn: (text: string) => void
   #next = 0
   /** Uniques of each target table as they were when its copy began. */
@@ -42,8 +45,11 @@ export class CopyWriter implements SnapshotTarget {
     workers: readonly Connection[],
     control: Control,
     planned: readonly Planned[],
+    /** Tables of an earlier copy: their rows are ours to take away. */
+    known: readonly TableSpec[],
     warn: (text: string) => void,
   ) {
+    this.#known = known
     this.#connection = connection
     this.#workers = workers.map((worker) => ({ connection: worker, stages: new Stages() }))
     this.#control = control
@@ -87,19 +93,8 @@ export class CopyWriter implements SnapshotTarget {
       ])
       const existing = planned.filter(({ spec }) => !spec.owned).map(({ spec }) => spec)
       const asleep = existing.length > 0 ? await putToSleep(client, existing) : []
-      for (const { source, spec } of planned) {
-        const name = targetName(spec)
-        if (!spec.owned) {
-          if (spec.key.kind === 'rowid')
-            await client.query(`ALTER TABLE ${name} ADD COLUMN IF NOT EXISTS "_slipway_rowid" bigint`)
-          await client.query(`TRUNCATE ${name}`)
-          continue
-        }
-        const grants = await readGrants(client, name)
-        await client.query(`DROP TABLE IF EXISTS ${name}`)
-        await client.query(createTableSql(source, spec))
-        for (const grant of grants) await client.query(grant)
-      }
+      for (const table of planned) await this.#empty(client, table)
+      await this.#release(client)
       for (const sleeper of [...asleep, ...foreignKeySql(planned)]) await remember(client, migration, sleeper)
       await hangGate(
         client,
@@ -132,6 +127,44 @@ export class CopyWriter implements SnapshotTarget {
       )
     })
     this.#uniques.clear()
+  }
+
+  /** An empty table, made where it is ours. Rows that are not from an earlier copy are never taken away. */
+  async #empty(client: pg.ClientBase, { source, spec }: Planned): Promise<void> {
+    const name = targetName(spec)
+    const known = this.#known.some((table) => table.target === spec.target)
+    if (spec.owned) {
+      const grants = known ? await readGrants(client, name) : []
+      if (known) await client.query(`DROP TABLE IF EXISTS ${name}`)
+      await client.query(createTableSql(source, spec))
+      for (const grant of grants) await client.query(grant)
+      return
+    }
+    if (known) await client.query(`TRUNCATE ${name}`)
+    else {
+      // It was empty when it was looked at; the lock keeps it so until the gate hangs.
+      await client.query(`LOCK TABLE ${name} IN ACCESS EXCLUSIVE MODE`)
+      const { rows } = await client.query(`SELECT EXISTS (SELECT 1 FROM ${name}) AS filled`)
+      if (rows[0].filled) {
+        throw new Failure({
+          code: 'target_not_empty',
+          message: `${name} holds rows already: they would collide with the source's`,
+          remedy: `Empty it (TRUNCATE ${name}) or leave it out: EXCLUDE_TABLES=${spec.name}`,
+        })
+      }
+    }
+    if (spec.key.kind === 'rowid') {
+      await client.query(`ALTER TABLE ${name} ADD COLUMN IF NOT EXISTS ${quote(HIDDEN_KEY)} bigint`)
+    }
+  }
+
+  /** Tables of the earlier copy that the source no longer has: they stay as they are, open and stale. */
+  async #release(client: pg.ClientBase): Promise<void> {
+    const left = this.#known.filter((table) => !this.#planned.has(table.name))
+    for (const name of await withPartitions(client, left)) {
+      await takeGateOff(client, name)
+      this.#warn(`${name} is no longer part of the migration: it keeps the rows of the last copy and is not followed`)
+    }
   }
 
   async writeChunk(table: TableSpec, part: CopyPart, chunk: Chunk): Promise<void> {
@@ -198,11 +231,22 @@ export class CopyWriter implements SnapshotTarget {
   }
 
   async finishTable(table: TableSpec): Promise<void> {
+    const finish = this.#finishSql(table)
+    await this.#build(finish?.statements ?? [])
+    await this.#connection.use((client) => client.query(`ANALYZE ${targetName(table)}`))
+    for (const text of finish?.skipped ?? []) this.#warn(text)
+  }
+
+  async settle(): Promise<void> {
+    for (const { spec } of this.#planned.values()) await this.#build(this.#finishSql(spec)?.uniques ?? [])
+  }
+
+  #finishSql(table: TableSpec): FinishSql | undefined {
     const planned = this.#planned.get(table.name)
-    const { statements, skipped } =
-      planned !== undefined && table.owned
-        ? finishSql(planned.source, table)
-        : { statements: [], skipped: [] }
+    return planned !== undefined && table.owned ? finishSql(planned.source, table) : undefined
+  }
+
+  async #build(statements: readonly string[]): Promise<void> {
     for (const sql of statements) {
       await this.#connection.transaction(async (client) => {
         await this.#control.admit(client, 'share')
@@ -210,8 +254,6 @@ export class CopyWriter implements SnapshotTarget {
         await client.query(sql)
       })
     }
-    await this.#connection.use((client) => client.query(`ANALYZE ${targetName(table)}`))
-    for (const text of skipped) this.#warn(text)
   }
 
   async finish(): Promise<void> {

@@ -62,13 +62,26 @@ export function defaultSql(column: SourceColumn, spec: ColumnSpec): string | und
   }
 }
 
+export interface FinishSql {
+  /** Key and plain indexes: as soon as the table's chunks are in. */
+  readonly statements: string[]
+  /**
+   * Unique indexes: only after the catch-up. Chunks are read at different moments, so until the changelog has
+   * been replayed two rows may hold a value that moved from one to the other.
+   */
+  readonly uniques: string[]
+  /** What is not carried over, for people. */
+  readonly skipped: string[]
+}
+
 /**
  * What a table of ours gets after its copy: key, uniques and indexes. Each statement may be run again. What
  * cannot be carried over is named.
  */
-export function finishSql(source: SourceTable, spec: TableSpec): { statements: string[]; skipped: string[] } {
+export function finishSql(source: SourceTable, spec: TableSpec): FinishSql {
   const table = quote(spec.schema, spec.target)
   const statements: string[] = []
+  const uniques: string[] = []
   const skipped: string[] = []
   if (copiesDirectly(source, spec)) {
     const name = quote(shortName(`${spec.target}_pkey`))
@@ -86,7 +99,8 @@ export function finishSql(source: SourceTable, spec: TableSpec): { statements: s
     }
     const name =
       index.origin === 'c' ? index.name : `${spec.target}_${index.parts.map((p) => p.column).join('_')}_key`
-    statements.push(
+    const list = index.unique ? uniques : statements
+    list.push(
       `CREATE ${index.unique ? 'UNIQUE ' : ''}INDEX IF NOT EXISTS ${quote(shortName(name))} ON ${table} (${parts.join(', ')})`,
     )
   }
@@ -97,7 +111,7 @@ export function finishSql(source: SourceTable, spec: TableSpec): { statements: s
       skipped.push(`${source.name}.${column.name}: the default ${column.defaultSql} is not carried over`)
     }
   }
-  return { statements, skipped }
+  return { statements, uniques, skipped }
 }
 
 /** Undefined for what this version does not translate: partial indexes and expressions. */

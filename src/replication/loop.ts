@@ -47,7 +47,10 @@ export async function applyLoop(deps: {
     }
     if (!stream.target.connected || Date.now() - confirmedAt > CONFIRM_MS) await confirm()
     const from = state.applied as Checkpoint
-    if (state.phase === 'catching_up' && from.seq >= newest) await deps.enter('replicating')
+    if (state.phase === 'catching_up' && from.seq >= newest) {
+      await stream.copyTarget.settle()
+      await deps.enter('replicating')
+    }
     const startedAt = performance.now()
     const result = await stream.source.read(from, signal)
     if (result.kind === 'drift' || result.kind === 'discontinuous')

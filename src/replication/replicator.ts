@@ -203,7 +203,7 @@ export class Replicator {
       })
       if (end.kind === 'anew') {
         this.#anew = end.reason
-        this.#deps.observer.warn(`${end.reason}: everything is copied anew`)
+        this.#deps.observer.warn(`${end.reason}: a full difference is needed, everything is copied anew`)
       }
       if (displaced.signal.aborted) throw displaced.signal.reason
     } catch (error) {

@@ -113,7 +113,7 @@ export class ForwardFactory implements StreamFactory {
   }
 
   async heartbeat(): Promise<boolean> {
-    return await this.#target.control.heartbeat()
+    return await this.#target.control.heartbeat(this.#target.lock)
   }
 
   async open(anew: string | undefined, signal: AbortSignal): Promise<Stream> {
@@ -163,9 +163,11 @@ export class ForwardFactory implements StreamFactory {
         remedy: 'Name the file that the application really uses, and check TABLES and EXCLUDE_TABLES.',
       })
     }
+    const added = inventory.tables.filter((table) => !control.tables.some((spec) => spec.name === table.name))
+    if (goesOn && added.length > 0) anew = `TABLES now names more: ${added.map((table) => table.name).join(', ')}`
     let planned: readonly PlannedTable[]
     let installation: Installation | undefined
-    if (goesOn) planned = goOnWith(control.tables, inventory)
+    if (goesOn && anew === undefined) planned = goOnWith(control.tables, inventory)
     else {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
@@ -195,7 +197,7 @@ export class ForwardFactory implements StreamFactory {
       chunkRows: this.#config.chunkRows,
       captured: true,
     })
-    const copyTarget = new CopyWriter(connection, sessions, holder, planned, (text) => this.#warn(text))
+    const copyTarget = new CopyWriter(connection, sessions, holder, planned, control.tables, (text) => this.#warn(text))
     if (installation !== undefined) {
       if (anew !== undefined) this.#options.observer.warn(`copying anew: ${anew}`)
       await copyTarget.begin(

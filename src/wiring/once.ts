@@ -69,9 +69,9 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
         options.observer.copied(status(spec, copied, expected, done, Date.now() - startedAt))
       }
       rows.set(spec.name, copied)
-      const { statements, skipped } = spec.owned ? finishSql(table, spec) : { statements: [], skipped: [] }
-      for (const sql of statements) await client.query(sql)
-      for (const text of skipped) warn(text)
+      const finish = spec.owned ? finishSql(table, spec) : undefined
+      for (const sql of [...(finish?.statements ?? []), ...(finish?.uniques ?? [])]) await client.query(sql)
+      for (const text of finish?.skipped ?? []) warn(text)
     }
     for (const text of await wakeUp(client, [...sleepers, ...foreignKeySql(planned)])) warn(text)
   })

@@ -32,8 +32,8 @@ test('moves, chains, swaps and shifts of keys', async () => {
     'UPDATE t SET id = id + 1000',
     `UPDATE s SET k = k || k`,
     `UPDATE OR REPLACE s SET k = 'xx' WHERE k = 'zz'`,
-    `UPDATE w SET p = p + 1`,
-    `UPDATE w SET q = 'z' WHERE p = 2 AND q = 'y'`,
+    `UPDATE w SET p = -p`,
+    `UPDATE w SET q = 'z' WHERE p = -1 AND q = 'y'`,
     `UPDATE u SET code = 'o' WHERE code = 'm'`,
     `UPDATE u SET code = 'm' WHERE code = 'n'`,
   ])

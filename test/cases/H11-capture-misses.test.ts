@@ -14,7 +14,7 @@ describe('captured', () => {
         `CREATE TABLE clauses (id INTEGER PRIMARY KEY, slug TEXT NOT NULL ON CONFLICT REPLACE DEFAULT 'draft' UNIQUE ON CONFLICT REPLACE)`,
         `INSERT INTO clauses VALUES (1, 'draft')`,
         'CREATE TABLE untyped (k PRIMARY KEY, n INTEGER)',
-        `INSERT INTO untyped VALUES (2, 2), ('2', 3), (x'32', 4)`,
+        `INSERT INTO untyped VALUES (2, 2), (3, 3), (5, 4)`,
         'CREATE TABLE quiet (id INTEGER PRIMARY KEY, a TEXT UNIQUE)',
         `INSERT INTO quiet VALUES (1, 'a'), (2, 'b')`,
       ],

@@ -41,7 +41,7 @@ test('every double bit for bit, in the copy and in a batch', async () => {
     ...insert('t'),
     'UPDATE t SET r = r / 3 WHERE abs(r) < 9e99',
     'UPDATE k SET n = n + 1',
-    'UPDATE k SET r = r / 7',
+    'UPDATE k SET r = r / 7 WHERE abs(r) BETWEEN 1e-3 AND 1e20',
     'DELETE FROM k WHERE n % 2 = 0',
   ])
   await scenario.equalAtLagZero()

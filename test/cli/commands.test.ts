@@ -1,12 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import type { Fixture } from './fixture-work.ts'
 import { folder, run, start } from './run.ts'
 
 const URL = 'postgres://u:hunter22@h/db'
 const DATABASES = ['./a.db', URL]
-const fixture = (what: object, env: Record<string, string> = {}) => ({
-  ...env,
-  FIXTURE: JSON.stringify(what),
-})
+const fixture = (what: Fixture) => ({ FIXTURE: JSON.stringify(what) })
 
 describe('usage', () => {
   test.each([
@@ -16,7 +14,6 @@ describe('usage', () => {
     [['start', 'a', 'b', 'c'], 'too many arguments'],
     [['lag', '--timeout'], 'argument missing'],
     [['lag', '--timeout', '5s'], '--timeout'],
-    [['replication', 'pause'], 'needs a reason'],
     [['uninstall', ...DATABASES], '--yes'],
     [[], 'Usage: slipway'],
   ])('%j: exit 2', async (args, text) => {
@@ -52,15 +49,17 @@ describe('errors', () => {
   })
 
   test('a failure: one line, a remedy, its exit code, no stack, no secret', async () => {
-    const { code, stderr, stdout } = await run(['snapshot', ...DATABASES], fixture({ fails: 'failure' }))
+    const { code, stderr, stdout } = await run(['snapshot', ...DATABASES], {}, folder(), { fails: 'failure' })
     expect(code).toBe(3)
     expect(stderr).toBe('error: server at postgres://u:***@h/db refuses\nremedy: Ask it nicely.\n')
     expect(stdout).toBe('')
   })
 
   test('with --json it is JSON as well; with LOG_LEVEL=debug it has its stack', async () => {
-    const env = fixture({ fails: 'failure' }, { LOG_LEVEL: 'debug' })
-    const { stderr, stdout } = await run(['snapshot', '--json', ...DATABASES], env)
+    const env = { LOG_LEVEL: 'debug' }
+    const { stderr, stdout } = await run(['snapshot', '--json', ...DATABASES], env, folder(), {
+      fails: 'failure',
+    })
     expect(JSON.parse(stdout)).toMatchObject({
       error: { code: 'refused_by_server', remedy: 'Ask it nicely.' },
     })
@@ -69,7 +68,7 @@ describe('errors', () => {
   })
 
   test('a defect says so, with its stack', async () => {
-    const { code, stderr } = await run(['snapshot', ...DATABASES], fixture({ fails: 'defect' }))
+    const { code, stderr } = await run(['snapshot', ...DATABASES], {}, folder(), { fails: 'defect' })
     expect(code).toBe(1)
     expect(stderr).toMatch(/^error: slipway met a defect: undefined is not a function$/m)
     expect(stderr).toMatch(/^ +at /m)
@@ -86,7 +85,7 @@ describe('errors', () => {
 
 describe('snapshot', () => {
   test('says what it did and what comes next, and logs to stderr', async () => {
-    const { code, stdout, stderr } = await run(['snapshot', ...DATABASES])
+    const { code, stdout, stderr } = await start(['snapshot', ...DATABASES]).ended
     expect(code).toBe(0)
     expect(stdout).toContain('Copied 1 table, 12,345 rows in 1.50 s.')
     expect(stdout).toMatch(/Next: slipway start \.\/a\.db 'postgres:\/\/u:\*\*\*@h\/db'\n$/)
@@ -101,7 +100,7 @@ describe('snapshot', () => {
   })
 
   test('again: harmless, and says so', async () => {
-    const { code, stdout } = await run(['snapshot', ...DATABASES], fixture({ already: true }))
+    const { code, stdout } = await run(['snapshot', ...DATABASES], {}, folder(), { already: true })
     expect(code).toBe(0)
     expect(stdout).toContain('complete already')
   })
@@ -113,7 +112,7 @@ describe('snapshot', () => {
   })
 
   test('nobody is asked where nobody is', async () => {
-    const { code, stdout } = await run(['snapshot', ...DATABASES], fixture({ journalMode: 'delete' }))
+    const { code, stdout } = await run(['snapshot', ...DATABASES], {}, folder(), { journalMode: 'delete' })
     expect([code, stdout.includes('switched')]).toEqual([0, false])
   })
 

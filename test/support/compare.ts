@@ -338,7 +338,7 @@ function fromSqlite({ type, value }: Stored, target: string): string {
       return type === 'integer' ? `boolean ${value}` : plain
     case 'bytea':
       return type === 'integer' || type === 'real'
-        ? `bytes ${Buffer.from(String(value)).toString('hex')}`
+        ? `bytes ${Buffer.from(spelled(value, type)).toString('hex')}`
         : `bytes ${(value as Buffer).toString('hex')}`
     case 'timestamp with time zone':
     case 'timestamp without time zone':

@@ -49,7 +49,7 @@ export class Scenario implements AsyncDisposable {
       directory: workspace.path,
       sqlitePath: path,
       postgresUrl: database.url,
-      env: { LOG_LEVEL: 'debug', ...options.env },
+      ...(options.env === undefined ? {} : { env: options.env }),
     })
     const scenario = new Scenario(workspace, database, slipway, options)
     if (options.target !== undefined) await scenario.postgres(options.target)
@@ -61,7 +61,7 @@ export class Scenario implements AsyncDisposable {
     const scenario = await Scenario.prepare(options)
     try {
       await scenario.start()
-      await scenario.daemon.caughtUp()
+      await scenario.daemon.caughtUp(20_000)
       return scenario
     } catch (error) {
       await scenario[Symbol.asyncDispose]()
@@ -119,7 +119,7 @@ export class Scenario implements AsyncDisposable {
   }
 
   /** Waits for lag zero; equal then, or an error that shows where not. Returns the lag. */
-  async equalAtLagZero(ms?: number): Promise<Lag> {
+  async equalAtLagZero(ms = 20_000): Promise<Lag> {
     const lag = await this.daemon.caughtUp(ms)
     const result = await this.compare()
     if (!result.equal) {
@@ -134,7 +134,7 @@ export class Scenario implements AsyncDisposable {
    * For what slipway may either mend or refuse: waits until it is caught up and equal, or blocked with a reason,
    * or has ended with an error. Never caught up with a difference: that is an error at once.
    */
-  async mendedOrStopped(ms = 30_000): Promise<'equal' | 'stopped'> {
+  async mendedOrStopped(ms = 20_000): Promise<'equal' | 'stopped'> {
     let last = ''
     return await until(
       async () => {

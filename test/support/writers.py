@@ -347,7 +347,7 @@ class Writer:
         self.db.execute('COMMIT')
 
     def bulk(self):
-        self.run(('UPDATE items SET score = score + 1 WHERE id % 10 = ?', (self.random.randint(0, 9),)))
+        self.run(('UPDATE items SET score = score + 1 WHERE id <= 3000 AND id % 10 = ?', (self.random.randint(0, 9),)))
 
     # documents (TEXT key), tags (TEXT key, NOCASE)
 

@@ -16,7 +16,7 @@ export function demoCommand(context: Context): Command {
 
 async function run(context: Context, stay: boolean): Promise<number> {
   const { work, terminal } = context
-  using interruption = interruptible(context)
+  using interruption = interruptible((text) => terminal.note(text))
   const { signal } = interruption
   try {
     const code = await work.demo({ stay, signal, print: (line) => terminal.answer(line) })

@@ -1,6 +1,5 @@
 import { Command } from 'commander'
 import { loadClientConfig } from '../../config.ts'
-import { Failure } from '../../core/errors.ts'
 import type { LagReport } from '../../core/operator.ts'
 import { type Client, createClient } from '../client.ts'
 import { action, type Context } from '../context.ts'
@@ -10,6 +9,8 @@ import { CLIENT_SETTINGS, helpText } from '../help.ts'
 interface Options {
   readonly json?: boolean
 }
+
+const DEFAULT_REASON = 'asked for on the command line'
 
 export function replicationCommand(context: Context): Command {
   const command = new Command('replication')
@@ -24,19 +25,11 @@ function pause(context: Context): Command {
   const command = new Command('pause')
     .summary('stop applying changes')
     .description('Stops applying changes until resumed; the batch in flight is finished.')
-    .option('--reason <text>', 'shown to everybody who wonders why nothing moves')
+    .option('--reason <text>', 'shown to everybody who wonders why nothing moves', DEFAULT_REASON)
     .option('--json', 'answer in JSON')
     .addHelpText('after', helpText(['slipway replication pause --reason "vacuum full"'], CLIENT_SETTINGS))
-  return action(command, context, (options: Options & { readonly reason?: string }) => {
-    const reason = options.reason?.trim()
-    if (!reason) {
-      throw new Failure({
-        code: 'usage',
-        message: 'a pause needs a reason',
-        remedy: 'Give one: slipway replication pause --reason "…".',
-        exit: 2,
-      })
-    }
+  return action(command, context, (options: Options & { readonly reason: string }) => {
+    const reason = options.reason.trim() || DEFAULT_REASON
     return run(context, options, 'resume', (client) => client.pauseReplication(reason))
   })
 }

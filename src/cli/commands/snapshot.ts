@@ -47,7 +47,7 @@ async function run(context: Context, positionals: readonly string[], options: Op
   const { json = false, once = false } = options
   const { config, logger } = prepare(context, { positionals })
   const next = (command: string) => commandLine(terminal.env, command, ...positionals.map(maskUrl))
-  using interruption = interruptible(context)
+  using interruption = interruptible((text) => logger.warn(text))
   const { signal } = interruption
   try {
     const enableWal = await consentsToWal(context, config, options.enableWal === true, signal)

@@ -44,7 +44,7 @@ async function run(context: Context, positionals: readonly string[], options: Op
   const token = config.controlToken ?? (await ensureToken(config.stateDir))
   terminal.protect({ postgresUrl: config.postgresUrl, tokens: [token] })
   // The group has the deadline and says what did not stop; this one is behind it.
-  using interruption = interruptible(context, STOP_MS + 1000)
+  using interruption = interruptible((text) => logger.warn(text), STOP_MS + 1000)
   const enableWal = await consentsToWal(context, config, options.enableWal === true, interruption.signal)
 
   // Loaded here: no other command needs a server.

@@ -1,0 +1,85 @@
+/** Work that touches no database. */
+
+import type { Work } from '../../src/cli/work.ts'
+import { Failure } from '../../src/core/errors.ts'
+import { sleep } from '../../src/runtime/retry.ts'
+import { FakeOperator, STATUS } from '../api/fake-operator.ts'
+
+export interface Fixture {
+  readonly journalMode?: string
+  /** Thrown by whatever runs. */
+  readonly fails?: 'failure' | 'defect'
+  /** Copies until it is stopped. */
+  readonly endless?: boolean
+  /** Does not stop when asked to. */
+  readonly deaf?: boolean
+  readonly already?: boolean
+}
+function failIfAsked(fixture: Fixture, postgresUrl: string): void {
+  if (fixture.fails === 'failure') {
+    const message = `server at ${postgresUrl} refuses`
+    throw new Failure({ code: 'refused_by_server', message, remedy: 'Ask it nicely.', exit: 3 })
+  }
+  if (fixture.fails === 'defect') throw new TypeError('undefined is not a function')
+}
+
+/** Hears no signal. */
+const forever = () => new Promise<never>(() => setInterval(() => {}, 1000))
+
+export function fixtureWork(fixture: Fixture): Work {
+  return {
+    async snapshot(config, { observer, signal, enableWal }) {
+      failIfAsked(fixture, config.postgresUrl)
+      observer.step('backup')
+      const table = { ...STATUS.tables[1]!, rows_copied: 0 }
+      observer.copied(table)
+      if (fixture.endless) {
+        observer.step('copying')
+        await (fixture.deaf ? forever() : sleep(60_000, signal))
+        signal.throwIfAborted()
+      }
+      observer.copied({ ...table, state: 'copied', rows_copied: 200 })
+      return {
+        already: fixture.already ?? false,
+        tables: [{ table: 'articles', target: 'articles', rows: 12_345 }],
+        rows: 12_345,
+        seconds: 1.5,
+        backupPath: '/srv/backup.db',
+        s0: 7,
+        warnings: enableWal ? ['switched to WAL'] : [],
+      }
+    },
+    daemon(config, { observer }) {
+      const failed = Promise.withResolvers<never>()
+      const operator = new FakeOperator()
+      return {
+        operator,
+        async start() {
+          observer.phase('replicating', 'new')
+          if (!fixture.fails) return
+          setTimeout(() => {
+            try {
+              failIfAsked(fixture, config.postgresUrl)
+            } catch (error) {
+              failed.reject(error)
+            }
+          }, 50)
+        },
+        async stop() {
+          if (fixture.deaf) await forever()
+          observer.step('daemon stopped')
+        },
+        failed: failed.promise,
+      }
+    },
+    journalMode: async () => fixture.journalMode ?? 'wal',
+    async uninstall(config) {
+      failIfAsked(fixture, config.postgresUrl)
+      return { sqlite: ['table _slipway_changelog'], postgres: ['schema slipway'], warnings: [] }
+    },
+    async demo({ print }) {
+      print('equal')
+      return 0
+    },
+  }
+}
