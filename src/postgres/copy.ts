@@ -2,8 +2,8 @@ import type pg from 'pg'
 import { Failure } from '../core/errors.ts'
 import type { Chunk, CopyPart, CopyProgress, SnapshotTarget } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
-import type { SourceTable } from '../core/source-schema.ts'
 import { quote } from '../core/quote.ts'
+import type { SourceTable } from '../core/source-schema.ts'
 import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
 import type { TargetUnique } from '../core/target-schema.ts'
 import type { Connection } from './connection.ts'
@@ -163,7 +163,9 @@ export class CopyWriter implements SnapshotTarget {
     const left = this.#known.filter((table) => !this.#planned.has(table.name))
     for (const name of await withPartitions(client, left)) {
       await takeGateOff(client, name)
-      this.#warn(`${name} is no longer part of the migration: it keeps the rows of the last copy and is not followed`)
+      this.#warn(
+        `${name} is no longer part of the migration: it keeps the rows of the last copy and is not followed`,
+      )
     }
   }
 

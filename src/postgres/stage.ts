@@ -47,7 +47,9 @@ export class Stages {
     if (generation !== this.#generation) this.forget()
     this.#generation = generation
     const columns = kind === 'rows' ? targetColumns(table) : table.key.columns.map((column) => column.target)
-    const shape = createHash('sha256').update(JSON.stringify([kind, targetName(table), columns])).digest('hex')
+    const shape = createHash('sha256')
+      .update(JSON.stringify([kind, targetName(table), columns]))
+      .digest('hex')
     const name = `pg_temp.${quote(`slipway_${kind}_${shape.slice(0, 16)}`)}`
     if (this.#known.has(name)) return name
     await client.query(

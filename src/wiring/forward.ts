@@ -164,7 +164,8 @@ export class ForwardFactory implements StreamFactory {
       })
     }
     const added = inventory.tables.filter((table) => !control.tables.some((spec) => spec.name === table.name))
-    if (goesOn && added.length > 0) anew = `TABLES now names more: ${added.map((table) => table.name).join(', ')}`
+    if (goesOn && added.length > 0)
+      anew = `TABLES now names more: ${added.map((table) => table.name).join(', ')}`
     let planned: readonly PlannedTable[]
     let installation: Installation | undefined
     if (goesOn && anew === undefined) planned = goOnWith(control.tables, inventory)
@@ -197,7 +198,9 @@ export class ForwardFactory implements StreamFactory {
       chunkRows: this.#config.chunkRows,
       captured: true,
     })
-    const copyTarget = new CopyWriter(connection, sessions, holder, planned, control.tables, (text) => this.#warn(text))
+    const copyTarget = new CopyWriter(connection, sessions, holder, planned, control.tables, (text) =>
+      this.#warn(text),
+    )
     if (installation !== undefined) {
       if (anew !== undefined) this.#options.observer.warn(`copying anew: ${anew}`)
       await copyTarget.begin(

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { vi } from 'vitest'
+import { afterAll, vi } from 'vitest'
 import { runCli } from '../../src/cli/program.ts'
 import { Terminal } from '../../src/cli/terminal.ts'
 import { type Fixture, fixtureWork } from './fixture-work.ts'
@@ -28,9 +28,16 @@ export interface Running {
 const FIXTURE_MAIN = fileURLToPath(new URL('fixture-main.ts', import.meta.url))
 export const BIN = fileURLToPath(new URL('../../src/cli/bin.js', import.meta.url))
 
+const folders: string[] = []
+afterAll(() => {
+  for (const made of folders) rmSync(made, { recursive: true, force: true })
+})
+
 /** An empty folder, so that no `.env` and no state of others is found. */
 export function folder(): string {
-  return mkdtempSync(path.join(tmpdir(), 'slipway-cli-'))
+  const made = mkdtempSync(path.join(tmpdir(), 'slipway-cli-'))
+  folders.push(made)
+  return made
 }
 
 /** Starts the command line as a process of its own, around the fixture's work. */
