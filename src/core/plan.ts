@@ -10,6 +10,8 @@ export type ColumnProfile = ReadonlyMap<string, number>
 export interface TableProfile {
   readonly columns: ReadonlyMap<string, ColumnProfile>
   readonly nullKeys: boolean
+  /** Types that a copy found to be needed: what counting does not see, as bytes that are no text. */
+  readonly widened?: ReadonlyMap<string, string>
 }
 
 export const TIMESTAMP = 'timestamp without time zone'
@@ -140,7 +142,9 @@ function planOwn(
         problems.push(`${source.name}.${column.name}: PostgreSQL keeps this name for itself`)
       }
       const type =
-        column.name === source.rowidColumn ? 'bigint' : chooseType(column, profile?.columns.get(column.name))
+        column.name === source.rowidColumn
+          ? 'bigint'
+          : (profile?.widened?.get(column.name) ?? chooseType(column, profile?.columns.get(column.name)))
       const wanted = candidateTypes(column.declared)[0]
       if (type !== wanted && column.name !== source.rowidColumn) {
         warnings.push(

@@ -5,6 +5,7 @@
  * Rows travel as COPY text (tab-separated, newline-ended, UTF-8) in Buffers that the source's SQL has encoded:
  * nothing between the engines looks into a value.
  */
+import { Failure } from './errors.ts'
 import type { Phase } from './operator.ts'
 import type { Checkpoint, Seq } from './position.ts'
 import type { TableSpec } from './table.ts'
@@ -160,14 +161,36 @@ export interface Stream extends AsyncDisposable {
   enter(phase: Phase): Promise<void>
 }
 
+/** Why everything is copied anew, and what the new plan must respect. */
+export interface Anew {
+  readonly reason: string
+  /** A column whose values only this type holds, which counting values cannot see. */
+  readonly widen?: { readonly table: string; readonly column: string; readonly type: string } | undefined
+}
+
+/**
+ * What a fault of a table of ours asks for: the table is planned again, with types that hold what was found.
+ * Undefined where the fault is of another kind, or the table keeps its types since somebody else made it.
+ */
+export function anewAfter(error: unknown, tables: readonly TableSpec[]): Anew | undefined {
+  if (!(error instanceof Failure) || error.code !== 'misfit') return undefined
+  const { table: name, column, holds } = error.facts as { table: string; column: string; holds?: string }
+  const table = tables.find((candidate) => candidate.name === name)
+  if (table?.owned !== true) return undefined
+  return {
+    reason: `${error.message}: ${name} is planned again`,
+    widen: holds === undefined ? undefined : { table: name, column, type: holds },
+  }
+}
+
 /** Makes streams; what it throws decides whether the replicator tries again. */
 export interface StreamFactory {
   /** Waits for nobody: undefined while another holder lives, whose name is then told. */
   acquire(): Promise<
     { readonly held: true } | { readonly held: false; readonly by: string; readonly silentSeconds: number }
   >
-  /** `anew`: a reason to install capture again and to copy everything anew, or undefined to go on. */
-  open(anew: string | undefined, signal: AbortSignal): Promise<Stream>
+  /** `anew`: why capture is installed again and everything copied anew; undefined to go on. */
+  open(anew: Anew | undefined, signal: AbortSignal): Promise<Stream>
   /** Tells the server that the holder lives; false when it no longer is the holder. */
   heartbeat(): Promise<boolean>
 }

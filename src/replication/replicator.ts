@@ -1,7 +1,7 @@
 import { Failure, messageOf, policyOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase, RunState, TableStatus } from '../core/operator.ts'
-import type { Stream, StreamFactory } from '../core/ports.ts'
+import { type Anew, anewAfter, type Stream, type StreamFactory } from '../core/ports.ts'
 import { Retry, sleep } from '../runtime/retry.ts'
 import { applyLoop, type LoopState } from './loop.ts'
 import { Pause } from './pause.ts'
@@ -55,8 +55,10 @@ export class Replicator {
   #waits: readonly Wait[] = []
   #lastError: { error: unknown; at: Date } | undefined
   #isHolder = false
-  /** Reason to copy anew, kept until the copy has begun. */
-  #anew: string | undefined
+  /** Kept until the copy has begun. */
+  #anew: Anew | undefined
+  /** The last reason to copy anew, until replication has been reached: the same one twice would go round for ever. */
+  #lastAnew: string | undefined
   #everRan = false
   #idle = Promise.withResolvers<void>()
 
@@ -117,14 +119,10 @@ export class Replicator {
       this.#deps.observer.warn(messageOf(error))
       return
     }
-    if (error instanceof Failure && error.code === 'misfit') {
-      // A table of ours takes the type that fits and is copied anew; any other keeps its type and needs a person.
-      const table = this.#stream?.tables.find((candidate) => candidate.name === error.facts.table)
-      if (table?.owned === true) {
-        this.#anew = `${error.message}: ${table.name} gets a wider type`
-        this.#deps.observer.warn(this.#anew)
-        return
-      }
+    const anew = anewAfter(error, this.#stream?.tables ?? [])
+    if (anew !== undefined && this.#mayStartAnew(anew)) {
+      this.#deps.observer.warn(anew.reason)
+      return
     }
     const wait = policyOf(error) === 'transient' ? retry.next() : BLOCKED_RETRY_MS
     this.#lastError = { error, at: new Date() }
@@ -202,7 +200,14 @@ export class Replicator {
         signal: either,
       })
       if (end.kind === 'anew') {
-        this.#anew = end.reason
+        if (!this.#mayStartAnew(end)) {
+          throw new Failure({
+            code: 'copy_repeats',
+            message: `copying anew did not help: ${end.reason}`,
+            remedy:
+              'Look for what keeps changing the schema or the file of the source; slipway tries again by itself.',
+          })
+        }
         this.#deps.observer.warn(`${end.reason}: a full difference is needed, everything is copied anew`)
       }
       if (displaced.signal.aborted) throw displaced.signal.reason
@@ -212,6 +217,13 @@ export class Replicator {
       this.#idle.resolve()
       clearInterval(beat)
     }
+  }
+
+  #mayStartAnew(anew: Anew): boolean {
+    if (this.#lastAnew === anew.reason) return false
+    this.#lastAnew = anew.reason
+    this.#anew = anew
+    return true
   }
 
   #running(): void {
@@ -241,6 +253,7 @@ export class Replicator {
   /** The one setter of the phase. */
   #setPhase(phase: Phase): void {
     this.#loop.phase = phase
+    if (phase === 'replicating') this.#lastAnew = undefined
     if (phase === this.#phase) return
     const previous = this.#phase
     this.#phase = phase

@@ -8,7 +8,7 @@ import { isSqliteError } from './chunks.ts'
 import { sourceTable } from './introspect.ts'
 import { openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
-import { asBytes, findMisfit, hasUnfitBytes, keyLine, lineBytes, rowLine } from './rows.ts'
+import { asBytes, findMisfit, hasUnfitBytes, keyLine, lineBytes, nullInKey, rowLine } from './rows.ts'
 import type { KeyValue } from './scan-key.ts'
 import { Spool, type SpoolSection } from './spool.ts'
 import type { WalWake } from './wake.ts'
@@ -159,12 +159,13 @@ export class ChangelogReader implements ChangeSource, Disposable {
       .join(' AND ')
     const present = `t.${quote(table.rowid ?? (table.key.columns[0]?.name as string))} IS NOT NULL`
     const { encoding } = this.#options
+    const nullKey = names.map((name) => `c.${name} IS NULL`).join(' OR ')
     const statement = this.#reader
       .prepare(
         `SELECT ${asBytes(
           keyLine(table, (i) => `c.k${i}`),
           encoding,
-        )}, ${present}, ${asBytes(rowLine(table, 't'), encoding)}
+        )}, ${present}, ${asBytes(rowLine(table, 't'), encoding)}, ${nullKey}
          FROM (${keys}) AS c LEFT JOIN ${sourceTable(table.name)} AS t ON ${join}`,
       )
       .raw()
@@ -173,9 +174,11 @@ export class ChangelogReader implements ChangeSource, Disposable {
     let since = Date.now()
     let seen = 0
     const rows = statement.iterate(after, upTo, table.name) as IterableIterator<
-      [Buffer | string | null, bigint, Buffer | string | null]
+      [Buffer | string | null, bigint, Buffer | string | null, bigint]
     >
-    for (const [key, exists, line] of rows) {
+    for (const [key, exists, line, hasNull] of rows) {
+      // The join finds no row by NULL, and the row may well be there.
+      if (hasNull === 1n) throw nullInKey(table)
       // A key that the target cannot hold and whose row is gone was never there.
       if (key === null && exists === 0n) continue
       if (key === null || (exists === 1n && line === null)) throw this.#misfit(table, after, upTo, join, keys)

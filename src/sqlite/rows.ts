@@ -53,12 +53,14 @@ export function misfit(
   key: string,
   shown: string,
   why: string,
+  /** The one type that holds the value, where it is known. */
+  holds?: string,
 ): Failure {
   return new Failure({
     code: 'misfit',
     message: `${table.name}.${column}: ${shown} at ${key} does not fit ${type} (${why})`,
     remedy: `Change the value in SQLite, or the type of ${table.target}.${column} in PostgreSQL; then: slipway start`,
-    facts: { table: table.name, column, key, type },
+    facts: { table: table.name, column, key, type, holds },
   })
 }
 
@@ -105,19 +107,28 @@ export function findMisfit(
       if (!hasUnfitBytes(value)) continue
       const why = value.includes(0) ? 'text with a NUL byte' : 'text that is not valid UTF-8'
       const shown = `x'${value.subarray(0, 40).toString('hex')}'`
-      return misfit(table, column.source, column.type, describeKey(table.key.columns, key), shown, why)
+      return misfit(
+        table,
+        column.source,
+        column.type,
+        describeKey(table.key.columns, key),
+        shown,
+        why,
+        'bytea',
+      )
     }
   }
+  const name = table.key.columns.map((column) => column.name).join(', ')
   const nullKey = table.key.columns.map((column) => `t.${quote(column.name)} IS NULL`).join(' OR ')
   const found = database
     .prepare(`SELECT 1 FROM ${sourceTable(table.name)} AS t WHERE (${where}) AND (${nullKey}) LIMIT 1`)
     .get(...parameters)
-  return misfit(
-    table,
-    table.key.columns.map((column) => column.name).join(', '),
-    'a key',
-    'some row',
-    found === undefined ? 'a value' : 'NULL',
-    'it changed while it was looked for, or a key holds NULL',
-  )
+  if (found !== undefined) return nullInKey(table)
+  return misfit(table, name, 'a key', 'some row', 'a value', 'it changed while it was looked for')
+}
+
+/** SQLite allows NULL in a primary key that is not the rowid, any number of times (trap C15). */
+export function nullInKey(table: TableSpec): Failure {
+  const name = table.key.columns.map((column) => column.name).join(', ')
+  return misfit(table, name, 'a key', 'NULL', 'some row', 'PostgreSQL keeps no NULL in a key')
 }

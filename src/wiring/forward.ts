@@ -4,7 +4,7 @@ import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
 import { type PlannedTable, planTables } from '../core/plan.ts'
-import type { Stream, StreamFactory } from '../core/ports.ts'
+import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import type { Inventory } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { ControlState } from '../postgres/control.ts'
@@ -68,6 +68,8 @@ export class ForwardFactory implements StreamFactory {
   readonly #target: TargetSession
   readonly #options: ForwardOptions
   #prepared = false
+  /** Types that a value was found to need, by table and column. */
+  readonly #widened = new Map<string, string>()
   readonly facts: ForwardFacts = {
     source: undefined,
     targetVersion: '',
@@ -116,8 +118,11 @@ export class ForwardFactory implements StreamFactory {
     return await this.#target.control.heartbeat(this.#target.lock)
   }
 
-  async open(anew: string | undefined, signal: AbortSignal): Promise<Stream> {
+  async open(asked: Anew | undefined, signal: AbortSignal): Promise<Stream> {
     const { sqlitePath } = this.#config
+    let anew = asked?.reason
+    if (asked?.widen !== undefined)
+      this.#widened.set(`${asked.widen.table}\0${asked.widen.column}`, asked.widen.type)
     const control = await this.#control()
     if (control.authority !== 'sqlite') {
       throw new Failure({
@@ -275,8 +280,10 @@ export class ForwardFactory implements StreamFactory {
     this.#options.observer.step(`looking at the values of ${inventory.tables.length} tables`)
     for (const { name, reason } of inventory.skipped) this.#warn(`${name} is not copied: ${reason}`)
     const profiles = new Map<string, Awaited<ReturnType<typeof profileTable>>>()
-    for (const table of inventory.tables)
-      profiles.set(table.name, await profileTable(source, table, gate, signal))
+    for (const table of inventory.tables) {
+      const profile = await profileTable(source, table, gate, signal)
+      profiles.set(table.name, { ...profile, widened: this.#widenedOf(table.name) })
+    }
     const targets = await introspectTarget(this.#target.connection, this.#config.postgresSchema)
     const before = new Map(control.tables.map((table) => [table.target, table]))
     // Tables of an earlier copy hold its rows: they are ours to empty.
@@ -285,6 +292,15 @@ export class ForwardFactory implements StreamFactory {
     const planned = planTables(inventory.tables, profiles, known, this.#config.postgresSchema, owned)
     for (const table of planned) for (const warning of table.warnings) this.#warn(warning)
     return planned
+  }
+
+  #widenedOf(table: string): ReadonlyMap<string, string> {
+    const prefix = `${table}\0`
+    return new Map(
+      [...this.#widened]
+        .filter(([key]) => key.startsWith(prefix))
+        .map(([key, type]) => [key.slice(prefix.length), type]),
+    )
   }
 
   async #backup(signal: AbortSignal): Promise<void> {

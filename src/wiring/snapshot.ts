@@ -1,6 +1,7 @@
 import type { SnapshotOptions, SnapshotOutcome } from '../cli/work.ts'
 import type { Config } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
+import { type Anew, anewAfter } from '../core/ports.ts'
 import { seqToJson } from '../core/position.ts'
 import { Copier } from '../replication/snapshot.ts'
 import { Retry } from '../runtime/retry.ts'
@@ -29,7 +30,8 @@ export async function takeSnapshot(config: Config, options: SnapshotOptions): Pr
   }
   let s0: number | string | null = null
   const retry = new Retry({ minMs: 200, maxMs: 5_000 })
-  for (let anew: string | undefined, attempts = 0; ; ) {
+  let lastReason: string | undefined
+  for (let anew: Anew | undefined, attempts = 0; ; ) {
     options.signal.throwIfAborted()
     await using stream = await factory.open(anew, options.signal)
     anew = undefined
@@ -48,10 +50,12 @@ export async function takeSnapshot(config: Config, options: SnapshotOptions): Pr
       return outcome(after.parts, { already: false, startedAt, factory, s0 })
     } catch (error) {
       if (options.signal.aborted || !(error instanceof Failure)) throw error
-      const table = stream.tables.find((candidate) => candidate.name === error.facts.table)
-      if (error.code === 'misfit' && table?.owned === true) {
-        // A writer brought a value of another kind while its table was being copied.
-        anew = `${error.message}: ${table.name} gets a wider type`
+      // A writer brought a value of another kind while its table was being copied.
+      const next = anewAfter(error, stream.tables)
+      if (next !== undefined && next.reason !== lastReason) {
+        anew = next
+        lastReason = next.reason
+        options.observer.warn(next.reason)
         continue
       }
       if (error.policy !== 'transient' || ++attempts > 5) throw error

@@ -1,5 +1,4 @@
 import { Command } from 'commander'
-import { Failure } from '../../core/errors.ts'
 import { maskUrl } from '../../core/secrets.ts'
 import { action, type Context, given, prepare } from '../context.ts'
 import { commandLine, count } from '../format.ts'
@@ -54,14 +53,8 @@ async function run(context: Context, positionals: readonly string[], options: Op
   return 0
 }
 
+/** A person at a terminal is asked; a script that says `uninstall` means it. */
 async function agreed({ terminal }: Context, file: string): Promise<boolean> {
-  if (!terminal.canAsk) {
-    throw new Failure({
-      code: 'not_confirmed',
-      message: 'uninstall ends the replication, and nobody is here to be asked',
-      remedy: 'Say --yes.',
-      exit: 2,
-    })
-  }
+  if (!terminal.canAsk) return true
   return terminal.confirm(`Take slipway out of ${file} and out of PostgreSQL? Replication ends.`)
 }
