@@ -146,7 +146,9 @@ function planOwn(
           ? 'bigint'
           : (profile?.widened?.get(column.name) ?? chooseType(column, profile?.columns.get(column.name)))
       const wanted = candidateTypes(column.declared)[0]
-      if (type !== wanted && column.name !== source.rowidColumn) {
+      // A zone, or none, in every value is a format of its own and no surprise.
+      const expected = type === wanted || (type === TIMESTAMPTZ && wanted === TIMESTAMP)
+      if (!expected && column.name !== source.rowidColumn) {
         warnings.push(
           `${source.name}.${column.name} (${column.declared || 'untyped'}) becomes ${type}: not every value fits ${wanted}`,
         )

@@ -41,14 +41,16 @@ export function defaultSql(column: SourceColumn, spec: ColumnSpec): string | und
   const text = column.defaultSql?.trim()
   if (text === undefined || /^null$/i.test(text)) return undefined
   const bare = text.replace(/^\((.*)\)$/s, '$1').trim()
-  const number = /^[+-]?\d+(\.\d+)?$/.test(bare)
+  // knex and others write numbers as strings; SQLite's affinity makes them numbers.
+  const digits = /^'?([+-]?\d+(?:\.\d+)?)'?$/.exec(bare)?.[1]
   switch (spec.type) {
     case 'bigint':
+      return digits?.includes('.') ? undefined : digits
     case 'double precision':
     case 'numeric':
-      return number ? bare : undefined
+      return digits
     case 'boolean':
-      return /^(1|true)$/i.test(bare) ? 'true' : /^(0|false)$/i.test(bare) ? 'false' : undefined
+      return /^('?1'?|true)$/i.test(bare) ? 'true' : /^('?0'?|false)$/i.test(bare) ? 'false' : undefined
     case 'text':
       return /^'(?:[^']|'')*'$/.test(bare) ? bare : undefined
     case 'timestamp without time zone':

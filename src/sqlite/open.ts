@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { Failure } from '../core/errors.ts'
 import { readWal } from './wal.ts'
@@ -225,11 +226,11 @@ export function readFacts(database: Sqlite, path: string): SourceFacts {
 }
 
 /** Refuses a source that is not in WAL mode, or switches it when asked: the mode stays in the file (trap C22). */
-export function ensureWal(
+export async function ensureWal(
   path: string,
   facts: SourceFacts,
   enable: boolean,
-): { changedFrom: string | undefined } {
+): Promise<{ changedFrom: string | undefined }> {
   if (facts.journalMode === 'wal') return { changedFrom: undefined }
   if (!enable) {
     throw new Failure({
@@ -240,7 +241,7 @@ export function ensureWal(
   }
   const writer = openWriter(path)
   try {
-    const mode = String(writer.pragma('journal_mode = WAL', { simple: true }))
+    const mode = await switchToWal(writer)
     if (mode !== 'wal') {
       throw new Failure({
         code: 'not_wal',
@@ -257,7 +258,15 @@ export function ensureWal(
   }
 }
 
-/** A short name for messages. */
-export function shortName(path: string): string {
-  return basename(path)
+/** The switch needs the file for itself for a moment and does not wait by itself: a writer is often in the way. */
+async function switchToWal(writer: Sqlite): Promise<string> {
+  for (const deadline = Date.now() + WRITE_TIMEOUT_MS; ; ) {
+    try {
+      return String(writer.pragma('journal_mode = WAL', { simple: true }))
+    } catch (error) {
+      const busy = (error as { code?: string }).code?.startsWith('SQLITE_BUSY') === true
+      if (!busy || Date.now() > deadline) throw error
+      await sleep(5 + Math.random() * 20)
+    }
+  }
 }

@@ -95,7 +95,7 @@ export class ForwardFactory implements StreamFactory {
     let facts: SourceFacts
     try {
       facts = readFacts(reader, sqlitePath)
-      if (facts.journalMode !== 'wal' && !this.#options.enableWal) ensureWal(sqlitePath, facts, false)
+      if (facts.journalMode !== 'wal' && !this.#options.enableWal) await ensureWal(sqlitePath, facts, false)
     } finally {
       reader.close()
     }
@@ -151,11 +151,8 @@ export class ForwardFactory implements StreamFactory {
     let journalModeBefore: string | undefined
     if (facts.journalMode !== 'wal') {
       reader.close()
-      journalModeBefore = ensureWal(
-        sqlitePath,
-        facts,
-        this.#options.enableWal || noted !== undefined,
-      ).changedFrom
+      journalModeBefore = (await ensureWal(sqlitePath, facts, this.#options.enableWal || noted !== undefined))
+        .changedFrom
       facts = { ...facts, journalMode: 'wal' }
     }
     this.facts.source = facts

@@ -14,7 +14,6 @@ describe('usage', () => {
     [['start', 'a', 'b', 'c'], 'too many arguments'],
     [['lag', '--timeout'], 'argument missing'],
     [['lag', '--timeout', '5s'], '--timeout'],
-    [['uninstall', ...DATABASES], '--yes'],
     [[], 'Usage: slipway'],
   ])('%j: exit 2', async (args, text) => {
     const { code, stderr, stdout } = await run(args)

@@ -39,9 +39,12 @@ async function run({ terminal }: Context, { wait = false, timeout, json = false 
   const timeoutMs = seconds(timeout) * 1000
   const client = await createClient(config)
   using interruption = new Interruption({ deadlineMs: 1000, onFirst: () => {} })
-  const lag = wait ? await caughtUp(client, timeoutMs, interruption.signal) : await client.lag()
-  if (lag === undefined) return 130
-  const late = wait && !lag.caught_up
+  const answer = wait
+    ? await caughtUp(client, timeoutMs, interruption.signal)
+    : { lag: await client.lag(), reached: true }
+  if (answer === undefined) return 130
+  const { lag, reached } = answer
+  const late = wait && !reached
   if (json) terminal.json(lag)
   else if (!late) terminal.answer(describe(lag))
   if (late) {
@@ -57,33 +60,45 @@ async function run({ terminal }: Context, { wait = false, timeout, json = false 
   return 0
 }
 
-/** The first report that is caught up, or the last one in time; undefined once the signal has aborted. */
-async function caughtUp(
-  client: Client,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<LagReport | undefined> {
+interface Waited {
+  readonly lag: LagReport
+  readonly reached: boolean
+}
+
+/**
+ * Waits until everything is applied that was logged when it was asked: beside steady writes there is always a
+ * newest change that is not. Undefined once the signal has aborted.
+ */
+async function caughtUp(client: Client, timeoutMs: number, signal: AbortSignal): Promise<Waited | undefined> {
   const end = performance.now() + timeoutMs
   // The first answer must come. Later the daemon may be away for a moment: it is restarted, perhaps.
   let lag = await client.lag()
+  let asked = lag.head
   let lost: unknown
-  while (!lag.caught_up || lost !== undefined) {
+  while (!hasReached(lag, asked) || lost !== undefined) {
     const left = end - performance.now()
     if (left <= 0) {
       if (lost !== undefined) throw lost
-      return lag
+      return { lag, reached: false }
     }
     await sleep(Math.min(ASK_EVERY_MS, left), signal)
     if (signal.aborted) return undefined
     try {
       lag = await client.lag()
+      asked ??= lag.head
       lost = undefined
     } catch (error) {
       if (!(error instanceof Failure) || error.code !== 'daemon_unreachable') throw error
       lost = error
     }
   }
-  return lag
+  return { lag, reached: true }
+}
+
+function hasReached(lag: LagReport, asked: LagReport['head']): boolean {
+  if (lag.caught_up) return true
+  if (lag.phase !== 'replicating' || lag.state !== 'running' || lag.direction !== 'forward') return false
+  return asked !== null && lag.applied !== null && BigInt(lag.applied) >= BigInt(asked)
 }
 
 function seconds(text: string): number {
