@@ -214,6 +214,14 @@ export class Connection {
     return client
   }
 
+  /** Ends the session at once, whatever runs in it: for a server that does not answer any more. */
+  cut(): void {
+    const client = this.#client
+    this.#drop()
+    // What waits for an answer ends with a lost connection, which is tried again.
+    ;(client as unknown as { connection?: { stream: { destroy(): void } } })?.connection?.stream.destroy()
+  }
+
   #drop(): void {
     const client = this.#client
     this.#client = undefined

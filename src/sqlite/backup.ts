@@ -2,8 +2,7 @@ import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import Database from 'better-sqlite3'
 import { Failure } from '../core/errors.ts'
-import { isSqliteError } from './chunks.ts'
-import { openReader, sourceFailure } from './open.ts'
+import { isSqliteError, openReader, sourceFailure } from './open.ts'
 
 export interface Backup {
   readonly path: string

@@ -5,9 +5,8 @@ import { quote } from '../core/quote.ts'
 import type { SourceTable } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import { captureSql, changelogSql, controlSql } from './capture-sql.ts'
-import { readHead } from './changelog.ts'
-import { isSqliteError } from './chunks.ts'
-import { openWriter, type Sqlite, sourceFailure } from './open.ts'
+import { readHead } from './head.ts'
+import { isSqliteError, openWriter, type Sqlite, sourceFailure } from './open.ts'
 
 /** Slipway's notes in the source. */
 export interface SourceControl {

@@ -4,31 +4,21 @@ import type { Batch, ChangeSource, ReadResult, SourceLag, TableBatch } from '../
 import type { Checkpoint, Seq } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
-import { isSqliteError } from './chunks.ts'
+import { MARK, readHead } from './head.ts'
 import { sourceTable } from './introspect.ts'
-import { openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
+import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
 import { asBytes, findMisfit, hasUnfitBytes, keyLine, lineBytes, nullInKey, rowLine } from './rows.ts'
 import type { KeyValue } from './scan-key.ts'
 import { Spool, type SpoolSection } from './spool.ts'
 import type { WalWake } from './wake.ts'
 
-const MARK = `tbl || '|' || op || '|' || quote(k0) || '|' || at || '|' || nonce`
 /** Lines are handed to the spool in blocks of this size. */
 const BLOCK_BYTES = 256 * 1024
 /** A long read lets others of this process run about this often. */
 const YIELD_MS = 40
 /** Rows that one prune deletes at the most: it holds the write lock meanwhile. */
 const PRUNE_ROWS = 50_000
-
-/** The newest row of the changelog. Capture leaves an anchor, so there always is one. */
-export function readHead(database: Sqlite): Checkpoint {
-  const row = database
-    .prepare(`SELECT seq, ${MARK} AS mark FROM main._slipway_changelog ORDER BY seq DESC LIMIT 1`)
-    .get() as { seq: bigint; mark: string } | undefined
-  if (row === undefined) throw new Error('the changelog has lost its anchor')
-  return row
-}
 
 /**
  * Which files the path means now. As long as a connection is open SQLite keeps the log, so another inode of

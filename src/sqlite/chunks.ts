@@ -2,9 +2,9 @@ import type { Chunk, CopyRows, SnapshotSource } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
-import { readHead } from './changelog.ts'
+import { readHead } from './head.ts'
 import { sourceTable } from './introspect.ts'
-import { type Sqlite, sourceFailure } from './open.ts'
+import { isSqliteError, type Sqlite, sourceFailure } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
 import { asBytes, findMisfit, hasUnfitBytes, lineBytes, lineColumns, rowLine } from './rows.ts'
 import { decodeKey, encodeKey, type KeyValue } from './scan-key.ts'
@@ -168,8 +168,4 @@ const NO_ROWS: CopyRows = { rows: 0, bytes: 0, read: () => [] }
 
 function blockRows(block: Buffer, rows: number): CopyRows {
   return { rows, bytes: block.length + 1, read: () => [block, NEWLINE] }
-}
-
-export function isSqliteError(error: unknown): boolean {
-  return error instanceof Error && error.name === 'SqliteError'
 }

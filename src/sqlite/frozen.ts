@@ -3,8 +3,7 @@ import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import Database from 'better-sqlite3'
 import { Failure } from '../core/errors.ts'
-import { isSqliteError } from './chunks.ts'
-import { checkFile, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
+import { checkFile, isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
 import { readWal } from './wal.ts'
 
 /** A source that nobody can change while it is open. */

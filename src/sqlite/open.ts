@@ -108,6 +108,11 @@ export function checkWritable(path: string): void {
   }
 }
 
+/** True for what SQLite itself refused; anything else is a defect or a Failure already. */
+export function isSqliteError(error: unknown): boolean {
+  return error instanceof Error && error.name === 'SqliteError'
+}
+
 /** Turns what SQLite says at the first look into a sentence with a remedy. */
 export function sourceFailure(path: string, error: unknown): Failure {
   const code = (error as { code?: string }).code ?? ''

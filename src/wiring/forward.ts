@@ -37,10 +37,14 @@ import {
 import { profileTable } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
+import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { TargetSession } from './session.ts'
 
 /** Least time between two prunes: each is a commit that may fail an application's deferred transaction (H10). */
 const PRUNE_EVERY_MS = 120_000
+
+/** A server that has not answered the smallest question for so long is given up. */
+const SILENCE_MS = 15_000
 
 export interface ForwardOptions {
   readonly enableWal: boolean
@@ -68,6 +72,8 @@ export class ForwardFactory implements StreamFactory {
   readonly #target: TargetSession
   readonly #options: ForwardOptions
   #prepared = false
+  /** When the heartbeat was sent that has no answer yet. */
+  #beatingSince: number | undefined
   /** Types that a value was found to need, by table and column. */
   readonly #widened = new Map<string, string>()
   readonly facts: ForwardFacts = {
@@ -100,6 +106,8 @@ export class ForwardFactory implements StreamFactory {
       reader.close()
     }
     this.facts.source = facts
+    const oldWriter = await warnOfOldWriter(sqlitePath)
+    if (oldWriter !== undefined) this.#warn(oldWriter)
     const { version, warnings } = await checkTarget(this.#target.connection, postgresSchema)
     this.facts.targetVersion = version
     this.facts.warnings.push(...warnings)
@@ -115,7 +123,23 @@ export class ForwardFactory implements StreamFactory {
   }
 
   async heartbeat(): Promise<boolean> {
-    return await this.#target.control.heartbeat(this.#target.lock)
+    if (this.#beatingSince !== undefined) {
+      // A server that takes connections and never answers (frozen, or cut off) would be waited for without end.
+      if (Date.now() - this.#beatingSince > SILENCE_MS) {
+        this.#options.observer.warn(
+          `PostgreSQL has not answered for ${SILENCE_MS / 1000} s: connecting again`,
+        )
+        this.#beatingSince = undefined
+        this.#target.cut()
+      }
+      return true
+    }
+    this.#beatingSince = Date.now()
+    try {
+      return await this.#target.control.heartbeat(this.#target.lock)
+    } finally {
+      this.#beatingSince = undefined
+    }
   }
 
   async open(asked: Anew | undefined, signal: AbortSignal): Promise<Stream> {

@@ -15,6 +15,8 @@ export interface TargetSession extends AsyncDisposable {
   readonly lock: Connection
   readonly control: Control
   connect(purpose: string): Connection
+  /** Ends every session at once. */
+  cut(): void
 }
 
 /** Resolves `embedded` to a running server; opens no session yet. */
@@ -39,6 +41,9 @@ export async function openTarget(config: Config, onLog: (line: string) => void):
     lock: connect('lock'),
     control: new Control(connection, config.migrationName, holder),
     connect,
+    cut: () => {
+      for (const each of opened) each.cut()
+    },
     [Symbol.asyncDispose]: async () => {
       await Promise.all(opened.map((each) => each.close()))
       await embedded?.stop()

@@ -8,7 +8,7 @@ import type pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { expectEqual } from '../support/compare.ts'
 import { Slipway, Workspace } from '../support/daemon.ts'
-import { createDatabase } from '../support/postgres.ts'
+import { createDatabase, startOwnServer } from '../support/postgres.ts'
 import { createSource, startWriters, stopWriters } from '../support/writers.ts'
 
 const FULL = process.env.SLIPWAY_TEST_FULL === '1'
@@ -77,6 +77,44 @@ test(
   },
   FULL ? 600_000 : 120_000,
 )
+
+test('PostgreSQL stopped at once in the middle of the copy, twice, under writers: equal', {
+  timeout: 120_000,
+}, async () => {
+  using workspace = new Workspace()
+  const sqlitePath = workspace.file('app.db')
+  await createSource(sqlitePath, { fill: 30_000 })
+  await using server = await startOwnServer()
+  await using slipway = await Slipway.create({
+    directory: workspace.path,
+    sqlitePath,
+    postgresUrl: server.url,
+    env: { CHUNK_ROWS: '100' },
+  })
+  const writers = await startWriters(2, { path: sqlitePath, rate: 100, seed: 'server' })
+  const daemon = slipway.launch()
+  let cutOff = 0
+  for (let stop = 0; stop < 2; stop++) {
+    const client = await server.connect()
+    const start = Math.max(0, await copied(client))
+    const deadline = Date.now() + 20_000
+    while (Date.now() < deadline && (await copied(client)) <= start + 1000) await sleep(5)
+    const lag = await daemon.lag()
+    if (lag?.phase === 'snapshotting') cutOff++
+    await server.stop('immediate')
+    await client.end().catch(() => {})
+    await sleep(300)
+    await server.start()
+  }
+  // It was the copy that was cut off, not the replay.
+  expect(cutOff).toBeGreaterThan(0)
+  await daemon.when('replicating', (lag) => lag.phase === 'replicating')
+  const report = await stopWriters(writers)
+  await daemon.caughtUp()
+  expect(report.unexpected).toEqual([])
+  await expectEqual({ sqlitePath, postgresUrl: server.url })
+  expect((await daemon.stop()).code).toBe(0)
+})
 
 /**
  * The application's own migrations: uniques, foreign keys that cascade, checks, and triggers that would change

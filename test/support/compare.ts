@@ -232,14 +232,23 @@ function* sourceRows(
     ]
   })
   if (select.length === 0) return
+  // CAST gives text as it lies in the file: UTF-8, or UTF-16 of either order.
+  const encoding = String(sqlite.pragma('encoding', { simple: true }))
   const statement = sqlite.prepare(`SELECT ${select.join(', ')} FROM ${quoted(table)}`).raw(true)
   for (const raw of statement.iterate() as IterableIterator<SqliteValue[]>) {
     const row: Stored[] = []
     for (let index = 0; index < raw.length; index += 2) {
-      row.push({ type: String(raw[index]), value: raw[index + 1] as SqliteValue })
+      const type = String(raw[index])
+      const value = raw[index + 1] as SqliteValue
+      row.push({ type, value: type === 'text' ? utf8(value as Buffer, encoding) : value })
     }
     yield row
   }
+}
+
+function utf8(bytes: Buffer, encoding: string): Buffer {
+  if (encoding === 'UTF-8') return bytes
+  return Buffer.from((encoding === 'UTF-16be' ? Buffer.from(bytes).swap16() : bytes).toString('utf16le'))
 }
 
 /** How PostgreSQL is asked for a column, so that nothing is lost on the way to a string. */

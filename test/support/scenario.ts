@@ -8,6 +8,8 @@ import { createDatabase, type TestDatabase } from './postgres.ts'
 export interface ScenarioOptions {
   /** The application's schema and first rows. */
   readonly source?: readonly Statement[]
+  /** Run before anything else, e.g. `PRAGMA encoding`. */
+  readonly first?: readonly Statement[]
   /** A file that is there already, instead of `source`. */
   readonly adopt?: string
   /** Run on PostgreSQL before slipway comes: the application's own migrations. */
@@ -43,7 +45,9 @@ export class Scenario implements AsyncDisposable {
   static async prepare(options: ScenarioOptions): Promise<Scenario> {
     const workspace = new Workspace()
     const path = options.adopt ?? workspace.file('app.db')
-    if (options.source !== undefined) await execute(path, ['PRAGMA journal_mode = WAL', ...options.source])
+    if (options.source !== undefined) {
+      await execute(path, [...(options.first ?? []), 'PRAGMA journal_mode = WAL', ...options.source])
+    }
     const database = await createDatabase()
     const slipway = await Slipway.create({
       directory: workspace.path,
@@ -116,6 +120,13 @@ export class Scenario implements AsyncDisposable {
       exclude: this.#options.exclude ?? [],
       excludeColumns,
     })
+  }
+
+  /** How many rows each side has, for types whose values are spelled in another way on the other side. */
+  async compareRows(table: string): Promise<{ readonly sqlite: unknown; readonly postgres: unknown }> {
+    const [sqlite] = await this.write([`SELECT count(*) FROM "${table}"`])
+    const [postgres] = await this.postgres<{ n: number }>(`SELECT count(*)::int AS n FROM "${table}"`)
+    return { sqlite: sqlite?.rows[0]?.[0], postgres: postgres?.n }
   }
 
   /** Waits for lag zero; equal then, or an error that shows where not. Returns the lag. */
