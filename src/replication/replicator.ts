@@ -2,6 +2,7 @@ import { Failure, messageOf, policyOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase, RunState, TableStatus } from '../core/operator.ts'
 import { type Anew, anewAfter, type Stream, type StreamFactory } from '../core/ports.ts'
+import type { Checkpoint } from '../core/position.ts'
 import { Retry, sleep } from '../runtime/retry.ts'
 import { applyLoop, type LoopState } from './loop.ts'
 import { Pause } from './pause.ts'
@@ -20,6 +21,8 @@ export interface ReplicatorView {
   readonly phase: Phase
   readonly loop: Readonly<LoopState>
   readonly stream: Stream | undefined
+  /** Position last known, also while no stream is open. */
+  readonly lastApplied: Checkpoint | undefined
   readonly tables: readonly TableStatus[]
   readonly waits: readonly Wait[]
   readonly lastError: { readonly error: unknown; readonly at: Date } | undefined
@@ -50,6 +53,7 @@ export class Replicator {
   readonly #loop: LoopState = { applied: undefined, busy: false, phase: 'new' }
   #stream: Stream | undefined
   #copier: Copier | undefined
+  #lastApplied: Checkpoint | undefined
   #blocked: readonly string[] = []
   #standby: string | undefined
   #waits: readonly Wait[] = []
@@ -75,6 +79,7 @@ export class Replicator {
       phase: this.#phase,
       loop: this.#loop,
       stream: this.#stream,
+      lastApplied: this.#loop.applied ?? this.#lastApplied,
       tables: this.#copier?.tables ?? [],
       waits: this.#waits,
       lastError: this.#lastError,
@@ -263,6 +268,7 @@ export class Replicator {
   async #close(): Promise<void> {
     const stream = this.#stream
     this.#stream = undefined
+    this.#lastApplied = this.#loop.applied ?? this.#lastApplied
     this.#loop.applied = undefined
     await stream?.[Symbol.asyncDispose]()
   }

@@ -4,7 +4,7 @@ import type { Batch, ChangeSource, ReadResult, SourceLag, TableBatch } from '../
 import type { Checkpoint, Seq } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
-import { MARK, readHead } from './head.ts'
+import { MARK, pendingAfter, readHead } from './head.ts'
 import { sourceTable } from './introspect.ts'
 import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
@@ -196,7 +196,6 @@ export class ChangelogReader implements ChangeSource, Disposable {
 
   lag(after: Checkpoint): SourceLag {
     try {
-      const head = readHead(this.#observer).seq
       const mark = this.#observer
         .prepare(`SELECT ${MARK} FROM main._slipway_changelog WHERE seq = ?`)
         .pluck()
@@ -205,12 +204,7 @@ export class ChangelogReader implements ChangeSource, Disposable {
         mark === after.mark &&
         fileIdentity(this.#options.path) === this.#identity &&
         (this.#observer.pragma('schema_version', { simple: true }) as bigint) === this.#options.schemaVersion
-      const oldest = this.#observer
-        .prepare(`SELECT at FROM main._slipway_changelog WHERE seq > ? ORDER BY seq LIMIT 1`)
-        .pluck()
-        .get(after.seq) as bigint | undefined
-      const pending = head > after.seq ? Number(head - after.seq) : 0
-      return { head, pending, oldestAt: oldest === undefined ? undefined : Number(oldest), continuous }
+      return { ...pendingAfter(this.#observer, after), continuous }
     } catch (error) {
       throw isSqliteError(error) ? sourceFailure(this.#options.path, error) : error
     }

@@ -2,8 +2,10 @@ import type { Config } from '../core/config.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { LagReport, Operator, OperatorEvent, StatusReport } from '../core/operator.ts'
+import type { SourceLag } from '../core/ports.ts'
 import { seqToJson } from '../core/position.ts'
 import type { Replicator } from '../replication/replicator.ts'
+import { probePending } from '../sqlite/head.ts'
 import { readWal } from '../sqlite/wal.ts'
 import { version } from '../version.ts'
 import type { ForwardFacts } from './forward.ts'
@@ -31,17 +33,21 @@ export class DaemonOperator implements Operator {
     const { config, replicator, facts } = this.#deps
     const view = replicator.view
     const stream = view.stream
-    const applied = view.loop.applied
+    const applied = view.lastApplied
     const control = facts()?.control
     const now = new Date()
-    let lag: ReturnType<NonNullable<typeof stream>['source']['lag']> | undefined
-    if (stream !== undefined && applied !== undefined) {
-      try {
-        lag = stream.source.lag(applied)
-      } catch {
-        // The source cannot be asked just now; the loop meets the same fault and reports it.
-      }
-    }
+    // Where the source cannot be asked just now, the loop meets the same fault and reports it.
+    const lag =
+      applied === undefined
+        ? undefined
+        : safely<SourceLag | undefined>(
+            () =>
+              stream?.source.lag(applied) ?? {
+                ...probePending(config.sqlitePath, applied),
+                continuous: false,
+              },
+            undefined,
+          )
     const beforeSnapshot = view.phase === 'new' || view.phase === 'snapshotting'
     return {
       migration: config.migrationName,
@@ -62,6 +68,7 @@ export class DaemonOperator implements Operator {
       caught_up:
         view.state === 'running' &&
         view.phase === 'replicating' &&
+        view.loop.applied !== undefined &&
         stream?.target.connected === true &&
         lag?.continuous === true &&
         lag.pending === 0 &&
