@@ -117,7 +117,12 @@ export function targetFailure(error: unknown, server: string): Failure {
 }
 
 /** Settings under which text means the same whatever the server's or the role's defaults are (trap V18). */
-const SESSION = [
+export const SESSION = [
+  // A role or a database may have other defaults for its applications.
+  `SET default_transaction_read_only = off`,
+  `SET default_transaction_isolation = 'read committed'`,
+  `SET default_transaction_deferrable = off`,
+  `SET statement_timeout = 0`,
   `SET TimeZone = 'UTC'`,
   `SET DateStyle = 'ISO, YMD'`,
   `SET IntervalStyle = 'postgres'`,

@@ -10,6 +10,7 @@ import type { Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { hangGate, putToSleep, remember, takeGateOff, targetName, withPartitions } from './dormant.ts'
 import { introspectTarget } from './introspect.ts'
+import { ensureSchema } from './preflight.ts'
 import { createTableSql, type FinishSql, finishSql, foreignKeySql, readGrants } from './schema.ts'
 import { copyInto, Stages, sameKey, targetColumns } from './stage.ts'
 import { insertSql } from './writer.ts'
@@ -87,6 +88,7 @@ export class CopyWriter implements SnapshotTarget {
     await this.#connection.transaction(async (client) => {
       await this.#control.admit(client, 'update')
       const planned = [...this.#planned.values()]
+      for (const schema of new Set(planned.map(({ spec }) => spec.schema))) await ensureSchema(client, schema)
       const { rows } = await client.query('SELECT id FROM slipway.control WHERE migration = $1', [migration])
       await client.query(`DELETE FROM slipway.dormant WHERE migration = $1 AND kind = 'own_foreign_key'`, [
         migration,

@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import { Failure } from '../core/errors.ts'
 import { quote } from '../core/quote.ts'
 import type { Connection } from './connection.ts'
@@ -21,6 +22,7 @@ export async function checkTarget(connection: Connection, schema: string): Promi
               current_setting('server_encoding') AS encoding, current_user AS role, current_database() AS database,
               pg_is_in_recovery() AS standby, current_setting('max_prepared_transactions')::int AS prepared,
               has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
+              has_database_privilege(current_database(), 'TEMPORARY') AS may_stage,
               to_regnamespace($1) IS NOT NULL AS has_schema,
               to_regnamespace('slipway') IS NOT NULL AS has_own,
               CASE WHEN to_regnamespace($1) IS NULL THEN NULL ELSE has_schema_privilege($2, 'CREATE') AND has_schema_privilege($2, 'USAGE') END AS may_use_schema,
@@ -55,6 +57,7 @@ export async function checkTarget(connection: Connection, schema: string): Promi
     if (!facts.may_create_schema && (!facts.has_own || !facts.has_schema)) {
       grants.push(`GRANT CREATE ON DATABASE ${quote(facts.database)} TO ${role};`)
     }
+    if (!facts.may_stage) grants.push(`GRANT TEMPORARY ON DATABASE ${quote(facts.database)} TO ${role};`)
     if (facts.may_use_own === false) grants.push(`GRANT CREATE, USAGE ON SCHEMA slipway TO ${role};`)
     if (facts.may_use_schema === false)
       grants.push(`GRANT CREATE, USAGE ON SCHEMA ${quote(schema)} TO ${role};`)
@@ -68,4 +71,10 @@ export async function checkTarget(connection: Connection, schema: string): Promi
     }
     return { version: facts.version, warnings: [] }
   })
+}
+
+/** CREATE SCHEMA IF NOT EXISTS asks for the right to create one even where it exists; this does not. */
+export async function ensureSchema(client: pg.ClientBase, schema: string): Promise<void> {
+  const { rows } = await client.query('SELECT to_regnamespace($1) IS NOT NULL AS there', [quote(schema)])
+  if (!rows[0].there) await client.query(`CREATE SCHEMA ${quote(schema)}`)
 }

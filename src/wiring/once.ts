@@ -7,9 +7,9 @@ import type { TableSpec } from '../core/table.ts'
 import { compareDatabases } from '../demo/compare.ts'
 import { putToSleep, targetName, wakeUp } from '../postgres/dormant.ts'
 import { introspectTarget } from '../postgres/introspect.ts'
-import { checkTarget } from '../postgres/preflight.ts'
+import { checkTarget, ensureSchema } from '../postgres/preflight.ts'
 import { createTableSql, finishSql, foreignKeySql } from '../postgres/schema.ts'
-import { copyInto, quoteList, targetColumns } from '../postgres/stage.ts'
+import { copyInto, targetColumns } from '../postgres/stage.ts'
 import { ChunkReader } from '../sqlite/chunks.ts'
 import { openFrozen } from '../sqlite/frozen.ts'
 import { introspect } from '../sqlite/introspect.ts'
@@ -53,7 +53,7 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
   })
   const rows = new Map<string, number>()
   await target.connection.transaction(async (client) => {
-    await client.query(`CREATE SCHEMA IF NOT EXISTS ${quoteList([config.postgresSchema])}`)
+    await ensureSchema(client, config.postgresSchema)
     const existing = planned.filter(({ spec }) => !spec.owned).map(({ spec }) => spec)
     const sleepers = existing.length > 0 ? await putToSleep(client, existing) : []
     for (const { source: table, spec } of planned) {
