@@ -29,6 +29,10 @@ export interface ControlState {
   readonly copyFinishedAt: string | null
 }
 
+export type Acquired =
+  | { readonly held: true }
+  | { readonly held: false; readonly by: string; readonly silentSeconds: number }
+
 /** What a holder's transaction learns when it is let in. */
 export interface Admission {
   readonly checkpoint: Checkpoint
@@ -45,6 +49,9 @@ export class Control {
   /** This process. */
   readonly holder: string
   #epoch = 0
+  #id = 0
+  /** Generation of the session in which the advisory lock is held: a new session has to take it again. */
+  #lockedIn = -1
 
   constructor(connection: Connection, migration: string, holder: string = randomUUID()) {
     this.#connection = connection
@@ -115,15 +122,11 @@ export class Control {
 
   /**
    * Tries to become the holder. `session` keeps the advisory lock, so it must stay open. Returns who holds it
-   * instead while that one lives. A holder not heard of for TAKEOVER_AFTER_SECONDS is displaced: its sessions
-   * are ended first, since they may hold the control row locked.
+   * instead while that one lives: it has the lock, or, where its lock's session was cut, other sessions. A holder
+   * not heard of for TAKEOVER_AFTER_SECONDS is displaced: its sessions are ended first, since they may hold the
+   * control row locked.
    */
-  async acquire(
-    session: Connection,
-    force = false,
-  ): Promise<
-    { readonly held: true } | { readonly held: false; readonly by: string; readonly silentSeconds: number }
-  > {
+  async acquire(session: Connection): Promise<Acquired> {
     return await session.use(async (client) => {
       const { rows } = await client.query(
         `SELECT c.id, c.epoch, h.holder, extract(epoch FROM clock_timestamp() - h.seen_at)::float8 AS silent
@@ -131,17 +134,26 @@ export class Control {
         [this.migration],
       )
       const row = rows[0]
-      if (row === undefined)
+      if (row === undefined) {
         throw new Failure({
           code: 'migration_unknown',
+          policy: 'transient',
           message: `there is no migration "${this.migration}" on this server`,
+          remedy: 'Make it with slipway snapshot or slipway start.',
         })
-      const lock = await client.query('SELECT pg_try_advisory_lock($1, $2) AS got', [HOLDER_LOCK, row.id])
-      if (!lock.rows[0].got && !force) {
-        if (row.silent < TAKEOVER_AFTER_SECONDS)
-          return { held: false, by: row.holder, silentSeconds: row.silent }
       }
-      if (row.holder !== '' && row.holder !== this.holder) await endSessions(client, row.holder)
+      this.#id = row.id
+      const locked = await this.#tryLock(client, session.generation)
+      const other = row.holder !== '' && row.holder !== this.holder
+      if (
+        other &&
+        row.silent < TAKEOVER_AFTER_SECONDS &&
+        (!locked || (await hasSessions(client, row.holder)))
+      ) {
+        if (locked) await this.#unlock(client)
+        return { held: false, by: row.holder, silentSeconds: row.silent }
+      }
+      if (other) await endSessions(client, row.holder)
       await client.query('BEGIN')
       try {
         await client.query(`SET LOCAL lock_timeout = '5s'`)
@@ -158,10 +170,21 @@ export class Control {
         await client.query('ROLLBACK')
         throw error
       }
-      if (!lock.rows[0].got) await client.query('SELECT pg_advisory_lock($1, $2)', [HOLDER_LOCK, row.id])
       this.#epoch = Number(row.epoch)
       return { held: true }
     })
+  }
+
+  async #tryLock(client: pg.ClientBase, generation: number): Promise<boolean> {
+    if (this.#lockedIn === generation) return true
+    const { rows } = await client.query('SELECT pg_try_advisory_lock($1, $2) AS got', [HOLDER_LOCK, this.#id])
+    if (rows[0].got) this.#lockedIn = generation
+    return rows[0].got
+  }
+
+  async #unlock(client: pg.ClientBase): Promise<void> {
+    await client.query('SELECT pg_advisory_unlock($1, $2)', [HOLDER_LOCK, this.#id])
+    this.#lockedIn = -1
   }
 
   /**
@@ -193,13 +216,17 @@ export class Control {
     }
   }
 
-  /** False when another holder was let in meanwhile. A session of its own: index builds keep the others busy. */
+  /**
+   * False when another holder was let in meanwhile. In the lock's session: index builds keep the others busy. A
+   * session that was cut came back without its lock, which is taken again here.
+   */
   async heartbeat(session: Connection): Promise<boolean> {
     return await session.use(async (client) => {
       const { rowCount } = await client.query(
         'UPDATE slipway.holder SET seen_at = clock_timestamp() WHERE migration = $1 AND holder = $2',
         [this.migration, this.holder],
       )
+      if (rowCount === 1) await this.#tryLock(client, session.generation)
       return rowCount === 1
     })
   }
@@ -247,6 +274,14 @@ export class Control {
 /** Sessions carry the holder in their application_name: `slipway <holder> <purpose>`. */
 export function sessionName(holder: string, purpose: string): string {
   return `slipway ${holder} ${purpose}`
+}
+
+async function hasSessions(client: pg.ClientBase, holder: string): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name LIKE $1 AND pid <> pg_backend_pid()) AS alive`,
+    [`slipway ${holder.replaceAll(/[%_\\]/g, '\\$&')} %`],
+  )
+  return rows[0].alive
 }
 
 async function endSessions(client: pg.ClientBase, holder: string): Promise<void> {

@@ -4,6 +4,7 @@ import type { Phase, RunState, TableStatus } from '../core/operator.ts'
 import { type Anew, anewAfter, type Stream, type StreamFactory } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { Retry, sleep } from '../runtime/retry.ts'
+import { whileHolding } from './holding.ts'
 import { applyLoop, type LoopState } from './loop.ts'
 import { Pause } from './pause.ts'
 import { Copier } from './snapshot.ts'
@@ -38,7 +39,6 @@ interface ReplicatorDeps {
 }
 
 const STANDBY_POLL_MS = 1_000
-const HEARTBEAT_MS = 2_000
 /** A fault that needs a person is looked at again this often: the person may have mended it. */
 const BLOCKED_RETRY_MS = 15_000
 
@@ -158,69 +158,59 @@ export class Replicator {
   }
 
   async #serve(signal: AbortSignal, onProgress: () => void): Promise<void> {
-    const displaced = new AbortController()
-    const either = AbortSignal.any([signal, displaced.signal])
-    const beat = setInterval(() => {
-      this.#deps.factory
-        .heartbeat()
-        .then((mine) => {
-          if (!mine)
-            displaced.abort(
-              new Failure({ code: 'displaced', policy: 'transient', message: 'another slipway took over' }),
-            )
-        })
-        // The loop meets the same fault itself, with its own retry.
-        .catch(() => undefined)
-    }, HEARTBEAT_MS)
     try {
-      const stream = await this.#deps.factory.open(this.#anew, either)
-      this.#stream = stream
-      this.#anew = undefined
-      this.#setPhase(stream.phase)
-      const copier = new Copier(stream, this.#deps.observer)
-      this.#copier = copier
-      const { parts } = await copier.load()
-      this.#running()
-      if (stream.phase === 'snapshotting' || parts.some((part) => !part.done)) {
-        this.#setPhase('snapshotting')
-        await this.#whilePaused(either)
-        await copier.run(either)
-        this.#setPhase('catching_up')
-      }
-      const end = await applyLoop({
-        stream,
-        state: this.#loop,
-        pause: this.pause,
-        observer: this.#deps.observer,
-        pollMs: this.#deps.pollMs,
-        enter: async (phase) => {
-          await stream.enter(phase)
-          this.#setPhase(phase)
-        },
-        onProgress: () => {
-          onProgress()
-          this.#running()
-          this.#idle.resolve()
-        },
-        signal: either,
-      })
-      if (end.kind === 'anew') {
-        if (!this.#mayStartAnew(end)) {
-          throw new Failure({
-            code: 'copy_repeats',
-            message: `copying anew did not help: ${end.reason}`,
-            remedy:
-              'Look for what keeps changing the schema or the file of the source; slipway tries again by itself.',
-          })
-        }
-        this.#deps.observer.warn(`${end.reason}: a full difference is needed, everything is copied anew`)
-      }
-      if (displaced.signal.aborted) throw displaced.signal.reason
-    } catch (error) {
-      throw displaced.signal.aborted && !signal.aborted ? displaced.signal.reason : error
+      await whileHolding(
+        () => this.#deps.factory.heartbeat(),
+        signal,
+        (held) => this.#follow(held, onProgress),
+      )
     } finally {
       this.#idle.resolve()
-      clearInterval(beat)
+    }
+  }
+
+  async #follow(signal: AbortSignal, onProgress: () => void): Promise<void> {
+    const stream = await this.#deps.factory.open(this.#anew, signal)
+    this.#stream = stream
+    this.#anew = undefined
+    this.#setPhase(stream.phase)
+    const copier = new Copier(stream, this.#deps.observer)
+    this.#copier = copier
+    const { parts } = await copier.load()
+    this.#running()
+    if (stream.phase === 'snapshotting' || parts.some((part) => !part.done)) {
+      this.#setPhase('snapshotting')
+      await this.#whilePaused(signal)
+      await copier.run(signal)
+      this.#setPhase('catching_up')
+    }
+    const end = await applyLoop({
+      stream,
+      state: this.#loop,
+      pause: this.pause,
+      observer: this.#deps.observer,
+      pollMs: this.#deps.pollMs,
+      enter: async (phase) => {
+        await stream.enter(phase)
+        this.#setPhase(phase)
+      },
+      onProgress: () => {
+        onProgress()
+        this.#running()
+        this.#idle.resolve()
+      },
+      signal,
+    })
+    if (end.kind === 'anew') {
+      if (!this.#mayStartAnew(end)) {
+        throw new Failure({
+          code: 'copy_repeats',
+          message: `copying anew did not help: ${end.reason}`,
+          remedy:
+            'Look for what keeps changing the schema or the file of the source; slipway tries again by itself.',
+        })
+      }
+      this.#deps.observer.warn(`${end.reason}: a full difference is needed, everything is copied anew`)
     }
   }
 

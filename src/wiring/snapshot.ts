@@ -3,17 +3,26 @@ import type { Config } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import { type Anew, anewAfter } from '../core/ports.ts'
 import { seqToJson } from '../core/position.ts'
+import { whileHolding } from '../replication/holding.ts'
 import { Copier } from '../replication/snapshot.ts'
-import { Retry } from '../runtime/retry.ts'
+import { Retry, sleep } from '../runtime/retry.ts'
 import { ForwardFactory } from './forward.ts'
-import { openTarget } from './session.ts'
+import { openTarget, type TargetSession } from './session.ts'
+
+/** How long the server may need to notice that a killed run is gone. */
+const LINGER_MS = 2_000
 
 /** `slipway snapshot`: backup, capture, tables, copy. The daemon goes on from its S0. */
 export async function takeSnapshot(config: Config, options: SnapshotOptions): Promise<SnapshotOutcome> {
   const startedAt = Date.now()
   await using target = await openTarget(config, (line) => options.observer.step(line))
   const factory = new ForwardFactory(config, target, options)
-  const answer = await factory.acquire()
+  let answer = await factory.acquire()
+  // A run that was killed a moment ago may still have sessions on the server.
+  for (const deadline = Date.now() + LINGER_MS; !answer.held && Date.now() < deadline; ) {
+    await sleep(200, options.signal)
+    answer = await factory.acquire()
+  }
   const before = factory.facts.control
   const copied = before !== undefined && !['new', 'snapshotting'].includes(before.phase)
   if (!answer.held) {
@@ -28,6 +37,20 @@ export async function takeSnapshot(config: Config, options: SnapshotOptions): Pr
     const { parts } = await progressOf(target, config)
     return outcome(parts, { already: true, startedAt, factory, s0: null })
   }
+  return await whileHolding(
+    () => factory.heartbeat(),
+    options.signal,
+    (signal) => copy(factory, target, { ...options, signal }, startedAt, copied),
+  )
+}
+
+async function copy(
+  factory: ForwardFactory,
+  target: TargetSession,
+  options: SnapshotOptions,
+  startedAt: number,
+  copied: boolean,
+): Promise<SnapshotOutcome> {
   let s0: number | string | null = null
   const retry = new Retry({ minMs: 200, maxMs: 5_000 })
   let lastReason: string | undefined
@@ -58,7 +81,7 @@ export async function takeSnapshot(config: Config, options: SnapshotOptions): Pr
         options.observer.warn(next.reason)
         continue
       }
-      if (error.policy !== 'transient' || ++attempts > 5) throw error
+      if (error.policy !== 'transient' || error.code === 'displaced' || ++attempts > 5) throw error
       options.observer.error(error, retry.next())
       await retry.wait(options.signal)
     }

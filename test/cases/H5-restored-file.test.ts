@@ -1,5 +1,6 @@
-import { renameSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { test } from 'vitest'
+import { copyFiles, replaceFiles } from '../support/foreign.ts'
 import { Scenario } from '../support/scenario.ts'
 
 // A restored file uses seq numbers again: the head is as high as before, or higher, and the rows differ.
@@ -13,14 +14,12 @@ test.for([
 ] as const)('%s', { timeout: 60_000 }, async ([, changes]) => {
   await using scenario = await Scenario.replicating({ source: SOURCE })
   const copy = scenario.workspace.file('copy.db')
-  await scenario.write([['VACUUM INTO ?', [copy]]])
+  await copyFiles(scenario.path, copy)
   for (let n = 0; n < 8; n++) await scenario.write([`INSERT INTO t (a) VALUES ('first ${n}')`])
   await scenario.equalAtLagZero()
   await scenario.daemon.kill()
 
-  for (const suffix of ['-wal', '-shm']) rmSync(scenario.path + suffix, { force: true })
-  renameSync(copy, scenario.path)
-  await scenario.write(['PRAGMA journal_mode = WAL'])
+  replaceFiles(copy, scenario.path)
   for (let n = 0; n < changes; n++) await scenario.write([`INSERT INTO t (a) VALUES ('second ${n}')`])
   scenario.launch()
   await scenario.mendedOrStopped()

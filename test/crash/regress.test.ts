@@ -1,10 +1,9 @@
 /** Engines that go back in time, and two daemons at once. */
-import { renameSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { compare, expectEqual, show } from '../support/compare.ts'
 import { type Daemon, Slipway, until, Workspace } from '../support/daemon.ts'
-import { execute } from '../support/foreign.ts'
+import { copyFiles, execute, replaceFiles } from '../support/foreign.ts'
 import { createDatabase, startOwnServer } from '../support/postgres.ts'
 import { createSource, startWriters, stopWriters } from '../support/writers.ts'
 
@@ -60,16 +59,6 @@ test.for(['retention', 'difference'] as const)(
   },
 )
 
-/** A whole copy of a live database, made by SQLite. */
-async function copyOf(sqlitePath: string, to: string): Promise<void> {
-  await execute(sqlitePath, [['VACUUM INTO ?', [to]]])
-}
-
-function replaceFile(copy: string, sqlitePath: string): void {
-  for (const suffix of ['-wal', '-shm']) rmSync(sqlitePath + suffix, { force: true })
-  renameSync(copy, sqlitePath)
-}
-
 test.for(['while the daemon is down', 'under the living daemon'] as const)(
   'the SQLite file put back to an older copy %s: never lag zero with a difference',
   { timeout: 120_000 },
@@ -87,16 +76,14 @@ test.for(['while the daemon is down', 'under the living daemon'] as const)(
     await daemon.caughtUp()
     const writers = await startWriters(2, { path: sqlitePath, rate: RATE, seed: 'old' })
     await sleep(1000)
-    await copyOf(sqlitePath, workspace.file('copy.db'))
+    await copyFiles(sqlitePath, workspace.file('copy.db'))
     await sleep(AGE)
     await stopWriters(writers)
     await daemon.caughtUp()
     const down = when === 'while the daemon is down'
     if (down) expect((await daemon.stop()).code).toBe(0)
 
-    replaceFile(workspace.file('copy.db'), sqlitePath)
-    // VACUUM INTO leaves WAL mode behind; the application sets it when it opens the file.
-    await execute(sqlitePath, ['PRAGMA journal_mode = WAL'])
+    replaceFiles(workspace.file('copy.db'), sqlitePath)
     // The application goes on: as many changes as were lost, and others. Seq numbers are used again (H5).
     const later = await startWriters(2, { path: sqlitePath, rate: RATE, seed: 'new' })
     if (down) daemon = slipway.launch()
@@ -143,6 +130,54 @@ async function equalOrStopped(
     { ms: 60_000, every: 200, describe: () => `port ${slipway.port}\n${daemon.process.tail()}` },
   )
 }
+
+test('two daemons, and the holder loses its lock again and again under load: equal', {
+  timeout: 120_000,
+}, async () => {
+  using workspace = new Workspace()
+  using other = new Workspace()
+  const sqlitePath = workspace.file('app.db')
+  await createSource(sqlitePath, { fill: 1000 })
+  await using database = await createDatabase()
+  await using first = await Slipway.create({
+    directory: workspace.path,
+    sqlitePath,
+    postgresUrl: database.url,
+  })
+  await using second = await first.twin(other.path)
+  const a = await first.start()
+  await a.caughtUp()
+  const b = await second.start()
+  const client = await database.connect()
+  const writers = await startWriters(3, { path: sqlitePath, rate: RATE, seed: 'locks' })
+  const holders = new Set<string>()
+  for (let round = 0; round < 6; round++) {
+    await sleep(1200)
+    const { rows } = await client.query<{ holder: string; ended: boolean }>(
+      `SELECT a.application_name AS holder, pg_terminate_backend(a.pid) AS ended
+         FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database()
+          AND a.application_name LIKE 'slipway %'`,
+    )
+    for (const { holder } of rows) holders.add(holder)
+  }
+  const report = await stopWriters(writers)
+  expect(report.unexpected).toEqual([])
+  // It did change hands.
+  expect(holders.size).toBeGreaterThan(1)
+  const holder = await until(
+    async () => {
+      for (const daemon of [a, b]) {
+        const status = await daemon.get<{ holder: { mine: boolean } }>('/status')
+        if (status?.holder.mine === true) return daemon
+      }
+      return undefined
+    },
+    { ms: 30_000, describe: () => `no holder\n${a.process.tail()}\n${b.process.tail()}` },
+  )
+  await holder.caughtUp()
+  await expectEqual({ sqlitePath, postgresUrl: database.url })
+})
 
 test('two daemons at once, one frozen and woken after the other took over: equal', {
   timeout: 150_000,

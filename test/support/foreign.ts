@@ -1,4 +1,5 @@
 /** SQL in the application's place: a Python process with its own, older SQLite (`statements.py`). */
+import { existsSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { Process } from './daemon.ts'
 
@@ -35,7 +36,22 @@ export async function attempt(
   return JSON.parse(result.stdout) as Outcome[]
 }
 
-/** The same, where none may fail. */
+/**
+ * The files as they lie there, while no writer commits: what a file-level backup or a volume's snapshot holds.
+ * Unlike VACUUM INTO and the backup API it keeps everything, SQLite's schema cookie too.
+ */
+export async function copyFiles(path: string, to: string): Promise<void> {
+  await execute(path, ['BEGIN IMMEDIATE', ['COPY_FILES', [to]], 'ROLLBACK'])
+}
+
+/** Puts such a copy in the place of the database, under another inode. */
+export function replaceFiles(copy: string, path: string): void {
+  for (const suffix of ['-wal', '-shm']) rmSync(path + suffix, { force: true })
+  if (existsSync(`${copy}-wal`)) renameSync(`${copy}-wal`, `${path}-wal`)
+  renameSync(copy, path)
+}
+
+/** `attempt`, where none may fail. */
 export async function execute(
   path: string,
   statements: readonly Statement[],

@@ -8,12 +8,16 @@ Prints one JSON array with an outcome for each statement: {"rows": [...], "chang
 neither the script nor a transaction that SQLite has left open. A parameter or a value that JSON cannot carry
 is {"hex": "00ff"} for bytes, {"real": "inf"} for a double, {"integer": "9223372036854775807"}.
 
-`["BLOB_WRITE", [table, column, rowid, "hex"]]` writes through sqlite3_blob_write, `["SLEEP", [seconds]]` waits.
+`["BLOB_WRITE", [table, column, rowid, "hex"]]` writes through sqlite3_blob_write, `["SLEEP", [seconds]]` waits,
+`["COPY_FILES", [to]]` copies the files of the database as they lie there (by `cp`: a process of its own, since
+closing the file here would drop SQLite's locks).
 """
 
 import json
 import math
+import os
 import sqlite3
+import subprocess
 import sys
 import time
 
@@ -41,6 +45,11 @@ def encode(value):
 def run(db, sql, parameters):
     if sql == 'SLEEP':
         time.sleep(parameters[0])
+        return {'rows': [], 'changes': 0, 'rowid': 0}
+    if sql == 'COPY_FILES':
+        for suffix in ('', '-wal'):
+            if os.path.exists(sys.argv[1] + suffix):
+                subprocess.run(['cp', sys.argv[1] + suffix, parameters[0] + suffix], check=True)
         return {'rows': [], 'changes': 0, 'rowid': 0}
     if sql == 'BLOB_WRITE':
         table, column, rowid, data = parameters
