@@ -31,10 +31,15 @@ const float8: Codec = (x) =>
 /** float4 holds only what a detour through 4 bytes keeps; SQLite cannot round to float, so: small integers. */
 const float4 = integerBetween('-16777216', '16777216')
 
+/** Digits, at most one point, a sign only in front. */
+function isDecimal(text: string): string {
+  return `(${text} GLOB '*[0-9]*' AND ${text} NOT GLOB '*[^0-9.-]*' AND ${text} NOT GLOB '?*-*' AND ${text} NOT GLOB '*.*.*')`
+}
+
 /** Any decimal. Text counts when it is written as a plain decimal, which PostgreSQL then keeps digit by digit. */
 const numeric: Codec = (x) =>
   `CASE typeof(${x}) WHEN 'integer' THEN CAST(${x} AS TEXT) WHEN 'real' THEN CAST(${x} AS TEXT) ` +
-  `WHEN 'text' THEN CASE WHEN ${x} GLOB '*[0-9]*' AND ${x} NOT GLOB '*[^0-9.-]*' THEN ${x} END END`
+  `WHEN 'text' THEN CASE WHEN ${isDecimal(x)} THEN ${x} END END`
 
 /** numeric(p,s) rounds in silence: what has more digits than it keeps is a misfit. */
 function numericScale(precision: number, scale: number): Codec {
@@ -43,7 +48,7 @@ function numericScale(precision: number, scale: number): Codec {
       `CASE WHEN typeof(${x})='integer' THEN CAST(${x} AS TEXT) ` +
       `WHEN instr(CAST(${x} AS TEXT),'.') THEN rtrim(rtrim(CAST(${x} AS TEXT),'0'),'.') ELSE CAST(${x} AS TEXT) END`
     return (
-      `(SELECT CASE WHEN typeof(${x})<>'blob' AND d GLOB '*[0-9]*' AND d NOT GLOB '*[^0-9.-]*' ` +
+      `(SELECT CASE WHEN typeof(${x})<>'blob' AND ${isDecimal('d')} ` +
       `AND CASE WHEN instr(d,'.') THEN length(d)-instr(d,'.') ELSE 0 END<=${scale} ` +
       `AND length(ltrim(CASE WHEN instr(d,'.') THEN substr(d,1,instr(d,'.')-1) ELSE d END,'-0'))<=${precision - scale} ` +
       `THEN d END FROM (SELECT ${plain} AS d))`
@@ -163,9 +168,38 @@ export function codecFor(type: string): Codec {
   return sized[1] === 'character' ? textOfLength(size) : textUpTo(size)
 }
 
+/**
+ * Key columns have stricter codecs: two keys that SQLite keeps apart must stay two in the target, or the delete
+ * of one takes the other with it. So each takes one storage class, in one spelling. `undefined` for types in which
+ * several spellings are one value (times, citext, …): they cannot be keys.
+ */
+const KEYS: Readonly<Record<string, Codec>> = {
+  smallint: BY_TYPE.smallint as Codec,
+  integer: BY_TYPE.integer as Codec,
+  bigint,
+  'double precision': (x) => `CASE typeof(${x}) WHEN 'real' THEN CAST(${x} AS TEXT) END`,
+  numeric: (x) => `CASE WHEN typeof(${x}) IN ('integer','real') THEN CAST(${x} AS TEXT) END`,
+  boolean,
+  text: (x) => `CASE typeof(${x}) WHEN 'text' THEN ${copyEscape(x)} END`,
+  'character varying': (x) => `CASE typeof(${x}) WHEN 'text' THEN ${copyEscape(x)} END`,
+  bytea: (x) => `CASE typeof(${x}) WHEN 'blob' THEN '\\\\x'||hex(${x}) END`,
+  date,
+  uuid: (x) => `CASE WHEN ${x}=lower(${x}) THEN ${uuid(x)} END`,
+}
+
+/** The codec of a key column, or undefined where the type cannot be one. */
+export function keyCodecFor(type: string): Codec | undefined {
+  return KEYS[type] ?? (/^(character varying|character)\(\d+\)$/.test(type) ? codecFor(type) : undefined)
+}
+
 /** One field of a COPY line: `\N` for NULL, NULL for a misfit. */
 export function copyField(type: string, x: string): string {
   return `CASE WHEN ${x} IS NULL THEN '\\N' ELSE ${codecFor(type)(x)} END`
+}
+
+/** One field of a key: NULL is a misfit too. */
+export function keyField(type: string, x: string): string {
+  return (keyCodecFor(type) ?? codecFor(type))(x)
 }
 
 /** Fields joined by tabs, as a balanced tree: SQLite refuses expressions deeper than 1,000. */

@@ -1,3 +1,4 @@
+import { keyCodecFor } from './codec.ts'
 import { Failure } from './errors.ts'
 import type { SourceColumn, SourceTable } from './source-schema.ts'
 import { type ColumnSpec, HIDDEN_KEY, type KeyColumn, type KeySpec, type TableSpec } from './table.ts'
@@ -39,19 +40,76 @@ export function candidateTypes(declared: string): readonly string[] {
   return ['bigint', 'numeric', 'text', 'bytea']
 }
 
+/** Types in which one value has several spellings: they would make one of two values that SQLite keeps apart. */
+const MANY_SPELLINGS = new Set([TIMESTAMP, TIMESTAMPTZ, 'time without time zone', 'uuid', 'json'])
+
+/**
+ * Types of a key column: each takes one storage class in one spelling (see `keyCodecFor`), the likeliest first.
+ * Where none takes every value, the rowid is the key.
+ */
+export function keyTypes(declared: string): readonly string[] {
+  const type = declared.toUpperCase()
+  if (type.includes('INT')) return ['bigint', 'numeric', 'text', 'bytea']
+  if (/CHAR|CLOB|TEXT|DATE|TIME|UUID|GUID|STRING|JSON/.test(type))
+    return ['text', 'bigint', 'numeric', 'bytea']
+  if (type.includes('BLOB')) return ['bytea', 'text', 'bigint', 'numeric']
+  if (/REAL|FLOA|DOUB/.test(type)) return ['double precision', 'text', 'bytea']
+  return ['bigint', 'numeric', 'text', 'bytea']
+}
+
+/** How a profile counts a key candidate apart from the same type elsewhere. */
+export function asKey(type: string): string {
+  return `key: ${type}`
+}
+
+/** The columns that identify a row: the primary key, else a unique index of plain columns without NULLs. */
+export function naturalKey(
+  source: SourceTable,
+): { readonly kind: 'primary' | 'unique'; readonly columns: readonly string[] } | undefined {
+  const primary = source.columns.filter((column) => column.primary > 0).sort((a, b) => a.primary - b.primary)
+  if (primary.length > 0) return { kind: 'primary', columns: primary.map((column) => column.name) }
+  const unique = source.indexes.find(
+    (index) =>
+      index.unique &&
+      index.where === undefined &&
+      index.parts.every(
+        (part) =>
+          part.collation === 'BINARY' &&
+          source.columns.some((column) => column.name === part.column && column.notNull && !column.generated),
+      ),
+  )
+  return unique && { kind: 'unique', columns: unique.parts.map((part) => part.column as string) }
+}
+
+/** Candidates of a column that is no key; one in a unique must not fold two values into one either. */
+export function columnTypes(source: SourceTable, column: SourceColumn): readonly string[] {
+  const types = candidateTypes(column.declared)
+  const unique = source.indexes.some(
+    (index) => index.unique && index.parts.some((part) => part.column === column.name),
+  )
+  return unique ? types.filter((type) => !MANY_SPELLINGS.has(type)) : types
+}
+
 /**
  * The type that a column gets where slipway makes the table: the first candidate that every observed value
  * fits. A naive and a zoned time in one column are two formats, and a timestamptz would move one of them.
  */
-export function chooseType(column: SourceColumn, profile: ColumnProfile | undefined): string {
-  const candidates = candidateTypes(column.declared)
+function chooseType(source: SourceTable, column: SourceColumn, profile: ColumnProfile | undefined): string {
   const misfits = (type: string): number => profile?.get(type) ?? 0
   return (
-    candidates.find((type) => {
+    columnTypes(source, column).find((type) => {
       if (type === TIMESTAMPTZ && misfits(TIMESTAMP) < (profile?.get('values') ?? 0)) return false
       return misfits(type) === 0
     }) ?? 'bytea'
   )
+}
+
+/** The type of a key column, or undefined where no type takes all of its values. */
+function chooseKeyType(column: SourceColumn, profile: TableProfile | undefined): string | undefined {
+  const widened = profile?.widened?.get(column.name)
+  if (widened !== undefined) return undefined
+  const counted = profile?.columns.get(column.name)
+  return keyTypes(column.declared).find((type) => (counted?.get(asKey(type)) ?? 0) === 0)
 }
 
 /** Names that differ only in case and underscores are the same name (`AlbumId`, `album_id`); see `findName`. */
@@ -133,7 +191,11 @@ function planOwn(
 ): PlannedTable {
   const warnings: string[] = []
   checkName(source.name, `table ${source.name}`, problems)
-  const key = chooseKey(source, profile, warnings, problems)
+  const described = (name: string): SourceColumn =>
+    source.columns.find((column) => column.name === name) as SourceColumn
+  const keyType = (name: string): string | undefined =>
+    name === source.rowidColumn ? 'bigint' : chooseKeyType(described(name), profile)
+  const key = chooseKey(source, profile, (name) => keyType(name) !== undefined, warnings, problems)
   const columns = source.columns
     .filter((column) => !column.generated)
     .map((column): ColumnSpec => {
@@ -141,19 +203,22 @@ function planOwn(
       if (SYSTEM_COLUMNS.has(column.name) || column.name === HIDDEN_KEY) {
         problems.push(`${source.name}.${column.name}: PostgreSQL keeps this name for itself`)
       }
+      const inKey = key.some((part) => part.kind !== 'rowid' && part.name === column.name)
       const type =
-        column.name === source.rowidColumn
-          ? 'bigint'
-          : (profile?.widened?.get(column.name) ?? chooseType(column, profile?.columns.get(column.name)))
+        (inKey ? keyType(column.name) : profile?.widened?.get(column.name)) ??
+        chooseType(source, column, profile?.columns.get(column.name))
       const wanted = candidateTypes(column.declared)[0]
-      // A zone, or none, in every value is a format of its own and no surprise.
+      // A zone, or none, in every value is a format of its own and no surprise; nor is the rowid.
       const expected = type === wanted || (type === TIMESTAMPTZ && wanted === TIMESTAMP)
       if (!expected && column.name !== source.rowidColumn) {
         warnings.push(
-          `${source.name}.${column.name} (${column.declared || 'untyped'}) becomes ${type}: not every value fits ${wanted}`,
+          `${source.name}.${column.name} (${column.declared || 'untyped'}) becomes ${type}, not ${wanted}: ` +
+            (MANY_SPELLINGS.has(wanted ?? '') &&
+            (profile?.columns.get(column.name)?.get(wanted ?? '') ?? 0) === 0
+              ? 'it is in a key or a unique, where two spellings of a value must stay two'
+              : 'not every value fits'),
         )
       }
-      const inKey = key.some((part) => part.name === column.name)
       return { name: column.name, target: column.name, type, notNull: column.notNull || inKey }
     })
   const generated = source.columns.filter((column) => column.generated)
@@ -172,7 +237,7 @@ function planExisting(
   problems: string[],
 ): PlannedTable {
   const warnings: string[] = []
-  const key = chooseKey(source, profile, warnings, problems)
+  const key = chooseKey(source, profile, () => true, warnings, problems)
   if (target.name !== source.name) warnings.push(`${source.name} lands in ${target.name}`)
   if (!target.mine) {
     problems.push(
@@ -197,6 +262,11 @@ function planExisting(
     if (found.name !== column.name) warnings.push(`${source.name}.${column.name} lands in ${found.name}`)
     used.add(found.name)
     columns.push({ name: column.name, target: found.name, type: found.type, notNull: found.notNull })
+    if (key.some((part) => part.name === column.name) && keyCodecFor(found.type) === undefined) {
+      problems.push(
+        `${target.name}.${found.name} is a key of type ${found.type}, in which several spellings are one value: two rows of the source could become one (use text, uuid, date or a number)`,
+      )
+    }
   }
   for (const column of target.columns) {
     if (used.has(column.name) || column.generated || column.name === HIDDEN_KEY) continue
@@ -213,36 +283,28 @@ function planExisting(
 function chooseKey(
   source: SourceTable,
   profile: TableProfile | undefined,
+  hasType: (column: string) => boolean,
   warnings: string[],
   problems: string[],
 ): readonly { kind: KeySpec['kind']; name: string }[] {
-  const primary = source.columns.filter((column) => column.primary > 0).sort((a, b) => a.primary - b.primary)
+  const natural = naturalKey(source)
   // A primary key of a rowid table may hold NULL, several times over (trap C15).
-  if (primary.length > 0 && profile?.nullKeys !== true)
-    return primary.map(({ name }) => ({ kind: 'primary', name }))
-  if (primary.length > 0)
-    warnings.push(`${source.name}: its primary key holds NULL, rows are kept apart by rowid`)
-  const unique = source.indexes.find(
-    (index) =>
-      index.unique &&
-      index.origin !== 'pk' &&
-      index.where === undefined &&
-      index.parts.every(
-        (part) =>
-          part.collation === 'BINARY' &&
-          source.columns.some((c) => c.name === part.column && c.notNull && !c.generated),
-      ),
-  )
-  if (unique !== undefined)
-    return unique.parts.map((part) => ({ kind: 'unique', name: part.column as string }))
+  const nullKeys = natural?.kind === 'primary' && profile?.nullKeys === true
+  if (natural !== undefined && !nullKeys && natural.columns.every(hasType)) {
+    return natural.columns.map((name) => ({ kind: natural.kind, name }))
+  }
+  const why =
+    natural === undefined
+      ? 'it has no key'
+      : nullKeys
+        ? 'its key holds NULL'
+        : 'its key holds values of several kinds'
   if (source.rowid === undefined) {
-    problems.push(
-      `${source.name} has no key that can be used (its columns hide the rowid, and its primary key holds NULL)`,
-    )
+    problems.push(`${source.name} cannot be followed: ${why}, and it has no rowid that could be used`)
     return []
   }
   warnings.push(
-    `${source.name} has no key: the target gets a hidden column ${HIDDEN_KEY}, and VACUUM means a new copy`,
+    `${source.name}: ${why}, so the target gets a hidden column ${HIDDEN_KEY}, and VACUUM means a new copy`,
   )
   return [{ kind: 'rowid', name: source.rowid }]
 }

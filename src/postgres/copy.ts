@@ -13,7 +13,7 @@ import { introspectTarget } from './introspect.ts'
 import { ensureSchema } from './preflight.ts'
 import { createTableSql, type FinishSql, finishSql, foreignKeySql, readGrants } from './schema.ts'
 import { copyInto, Stages, sameKey, targetColumns } from './stage.ts'
-import { insertSql } from './writer.ts'
+import { insertSql, sqlstate } from './writer.ts'
 
 interface Worker {
   readonly connection: Connection
@@ -182,10 +182,10 @@ export class CopyWriter implements SnapshotTarget {
         await this.#control.admit(client, 'share')
         if (chunk.rows.rows > 0) {
           if (uniques.length === 0)
-            await copyInto(client, targetName(table), targetColumns(table), chunk.rows)
+            await copyInto(client, targetName(table), targetColumns(table), chunk.rows, table)
           else {
             const stage = await stages.get(client, connection.generation, table, 'rows')
-            await copyInto(client, stage, targetColumns(table), chunk.rows)
+            await copyInto(client, stage, targetColumns(table), chunk.rows, table)
             // A row that holds one of these values under another key has changed since it was copied, so it is
             // in the changelog and comes again (trap H8).
             await client.query(
@@ -242,7 +242,18 @@ export class CopyWriter implements SnapshotTarget {
   }
 
   async settle(): Promise<void> {
-    for (const { spec } of this.#planned.values()) await this.#build(this.#finishSql(spec)?.uniques ?? [])
+    for (const { spec } of this.#planned.values()) {
+      for (const sql of this.#finishSql(spec)?.uniques ?? []) {
+        try {
+          await this.#build([sql])
+        } catch (error) {
+          if (sqlstate(error) !== '23505') throw error
+          this.#warn(
+            `${spec.name}: PostgreSQL sees duplicates where SQLite sees none, so it goes without: ${sql}`,
+          )
+        }
+      }
+    }
   }
 
   #finishSql(table: TableSpec): FinishSql | undefined {

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
+import { Failure } from '../core/errors.ts'
 import type { CopyRows } from '../core/ports.ts'
 import { quote } from '../core/quote.ts'
 import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
@@ -18,15 +19,41 @@ export function quoteList(names: readonly string[]): string {
   return names.map((name) => quote(name)).join(', ')
 }
 
-/** Sends COPY text as it is. */
+/** Sends COPY text as it is. A value that PostgreSQL refuses is a misfit of its column. */
 export async function copyInto(
   client: pg.ClientBase,
-  table: string,
+  into: string,
   columns: readonly string[],
   rows: CopyRows,
+  table: TableSpec,
 ): Promise<void> {
-  const stream = client.query(copyFrom(`COPY ${table} (${quoteList(columns)}) FROM STDIN`))
-  await pipeline(Readable.from(rows.read(), { objectMode: true, highWaterMark: 4 }), stream)
+  const stream = client.query(copyFrom(`COPY ${into} (${quoteList(columns)}) FROM STDIN`))
+  try {
+    await pipeline(Readable.from(rows.read(), { objectMode: true, highWaterMark: 4 }), stream)
+  } catch (error) {
+    throw refusedValue(error, table) ?? error
+  }
+}
+
+/** PostgreSQL names the column in its context: `COPY t, line 3, column day: "x"`. */
+function refusedValue(error: unknown, table: TableSpec): Failure | undefined {
+  const { code = '', where = '', message = '' } = error as { code?: string; where?: string; message?: string }
+  const column =
+    /, line \d+, column (.*?): /s.exec(where)?.[1] ?? /, line \d+, column (.*)$/s.exec(where)?.[1]
+  const spec = table.columns.find((candidate) => candidate.target === column)
+  if (!code.startsWith('22') || spec === undefined) return undefined
+  return new Failure({
+    code: 'misfit',
+    message: `${table.name}.${spec.name}: PostgreSQL refuses a value (${message}; ${where})`,
+    remedy: `Change the value in SQLite, or the type of ${table.target}.${spec.target} in PostgreSQL; then: slipway start`,
+    cause: error,
+    facts: {
+      table: table.name,
+      column: spec.name,
+      type: spec.type,
+      holds: spec.type === 'text' ? 'bytea' : 'text',
+    },
+  })
 }
 
 /**

@@ -106,7 +106,7 @@ export class BatchWriter implements ChangeTarget {
     let deleted = 0
     if (gone.rows > 0) {
       const stage = await this.#stages.get(client, generation, table, 'gone')
-      await copyInto(client, stage, keys, gone)
+      await copyInto(client, stage, keys, gone, table)
       const result = await client.query(
         `DELETE FROM ${target} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`,
       )
@@ -115,7 +115,7 @@ export class BatchWriter implements ChangeTarget {
     if (upserts.rows > 0) {
       const columns = targetColumns(table)
       const stage = await this.#stages.get(client, generation, table, 'rows')
-      await copyInto(client, stage, columns, upserts)
+      await copyInto(client, stage, columns, upserts, table)
       if (wanted === 'replace' || !this.#hasArbiter(table)) await this.#replace(client, table, stage)
       else await client.query(upsertSql(table, stage))
     }

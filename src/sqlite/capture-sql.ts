@@ -44,13 +44,21 @@ export function captureSql(source: SourceTable, table: TableSpec): string[] {
     .join(' OR ')
   const name = (suffix: string): string => quote(`_slipway_${source.name}_${suffix}`)
   const statements: string[] = []
-  uniquesThatDisplace(source, isRowid).forEach((index, number) => {
+  const displacing = uniquesThatDisplace(source, isRowid).map((index) => ({
+    match: matchSql(source, index),
+    changed: changedSql(index),
+  }))
+  if (!isRowid && source.rowid !== undefined) {
+    // A given rowid displaces the row that has it, whatever its key. Left out it is -1 here, which matches nobody.
+    const rowid = quote(source.rowid)
+    displacing.push({ match: `${rowid} = NEW.${rowid}`, changed: `OLD.${rowid} IS NOT NEW.${rowid}` })
+  }
+  displacing.forEach((unique, number) => {
     const rendered = renderTemplate(template('displaced'), {
       ...common,
+      ...unique,
       insert_name: name(`displaced_insert_${number}`),
       update_name: name(`displaced_update_${number}`),
-      match: matchSql(source, index),
-      changed: changedSql(index),
     })
     statements.push(...rendered.values())
   })
@@ -95,7 +103,7 @@ function matchSql(source: SourceTable, index: SourceIndex): string {
       // OR REPLACE turns a NULL into the column's default before it looks for conflicts.
       const written =
         column?.notNull === true && column.defaultSql !== null && !column.generated
-          ? `coalesce(${value}, ${column.defaultSql})`
+          ? `coalesce(${value}, ${defaultValue(column.defaultSql)})`
           : value
       return `${quote(part.column)} = ${written} ${collate}`
     }
@@ -106,6 +114,18 @@ function matchSql(source: SourceTable, index: SourceIndex): string {
   })
   // A partial unique displaces only rows that are in it; the new row's side is left out: a superset is harmless.
   return [...parts, ...(index.where === undefined ? [] : [`(${index.where})`])].join(' AND ')
+}
+
+/**
+ * A default as an expression. A bare or double-quoted word is a string in a DEFAULT and a column elsewhere: pasted
+ * into a trigger it would fail each insert of the application.
+ */
+export function defaultValue(sql: string): string {
+  const text = sql.trim()
+  if (/^(true|false|null|current_time|current_date|current_timestamp)$/i.test(text)) return text
+  if (/^[\p{L}_][\p{L}\p{N}_$]*$/u.test(text)) return literal(text)
+  if (/^"(?:[^"]|"")*"$/.test(text)) return literal(text.slice(1, -1).replaceAll('""', '"'))
+  return `(${text})`
 }
 
 /** In a BEFORE trigger an omitted rowid is still -1, so a unique computed from it cannot be matched (trap H11). */
@@ -146,18 +166,23 @@ function changedSql(index: SourceIndex): string {
     .join(' OR ')
 }
 
+/** Strings, quoted names, words, and single characters. */
+const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}_][\p{L}\p{N}_$]*|[\s\S]/gu
+
+function unquoted(token: string): string {
+  return /^["`[]/.test(token) ? token.slice(1, -1).replaceAll('""', '"').replaceAll('``', '`') : token
+}
+
 /** The expression of an index with every column of the table read from the new row. */
 export function ofNewRow(expression: string, source: SourceTable): string {
   const columns = new Map(source.columns.map((column) => [column.name.toLowerCase(), column.name]))
-  const token = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}_][\p{L}\p{N}_$]*|[\s\S]/gu
-  const tokens = expression.match(token) ?? []
+  const tokens = expression.match(TOKEN) ?? []
   return tokens
     .map((text, index) => {
       if (!/^["`[\p{L}_]/u.test(text)) return text
       const following = tokens.slice(index + 1).find((next) => next.trim() !== '')
       if (following === '(' || following === '.') return text
-      const bare = /^["`[]/.test(text) ? text.slice(1, -1).replace(/""/g, '"').replace(/``/g, '`') : text
-      const column = columns.get(bare.toLowerCase())
+      const column = columns.get(unquoted(text).toLowerCase())
       return column === undefined ? text : `NEW.${quote(column)}`
     })
     .join('')

@@ -107,8 +107,9 @@ export function installCapture(options: InstallOptions): Installation {
         .run(installation)
       const warnings: string[] = []
       for (const { source, spec } of options.tables) {
+        const before = compileError(writer, source)
         for (const sql of captureSql(source, spec)) writer.exec(sql)
-        const warning = canary(writer, source)
+        const warning = canary(writer, source, before)
         if (warning !== undefined) warnings.push(warning)
       }
       const control: SourceControl = {
@@ -168,32 +169,66 @@ function dropTriggers(writer: Sqlite): string[] {
   return names
 }
 
-/**
- * Fires the update trigger of a table once, on a row that is set to itself, and rolls it back: a trigger that
- * would fail in the application fails here first. The application's own triggers fire too; where they call
- * functions that only the application registers, this process cannot run them, and that is a warning.
- */
-function canary(writer: Sqlite, source: SourceTable): string | undefined {
+/** What SQLite says to writes of each kind on a table, triggers included; undefined where all compile. */
+function compileError(writer: Sqlite, source: SourceTable): string | undefined {
+  const name = quote(source.name)
   const column = source.columns.find((c) => !c.generated)
   if (column === undefined) return undefined
-  const name = quote(source.name)
-  const set = `UPDATE ${name} SET ${quote(column.name)} = ${quote(column.name)}`
-  const one =
-    source.rowid === undefined
-      ? ` WHERE (${primaryKey(source)}) = (SELECT ${primaryKey(source)} FROM ${name} LIMIT 1)`
-      : ` WHERE ${quote(source.rowid)} = (SELECT ${quote(source.rowid)} FROM ${name} LIMIT 1)`
-  writer.exec('SAVEPOINT slipway_canary')
   try {
-    const before = readHead(writer).seq
-    const { changes } = writer.prepare(set + one).run()
-    if (changes > 0 && readHead(writer).seq === before) {
-      return `${source.name}: the canary's change was not captured; a trigger of the application may undo updates`
-    }
+    writer.prepare(`INSERT INTO ${name} DEFAULT VALUES`)
+    writer.prepare(`UPDATE ${name} SET ${quote(column.name)} = ${quote(column.name)}`)
+    writer.prepare(`DELETE FROM ${name}`)
     return undefined
   } catch (error) {
     if (!isSqliteError(error)) throw error
-    if ((error as { code?: string }).code?.startsWith('SQLITE_CORRUPT')) throw error
-    return `${source.name}: the canary could not run here (${(error as Error).message}); the application's own SQLite can still do it`
+    return (error as Error).message
+  }
+}
+
+/**
+ * A trigger of ours that would fail in the application must fail here first: every kind of write is compiled with
+ * the triggers in place, and on a table without triggers of its own one row is set to itself, seen in the
+ * changelog, and rolled back. The application's own triggers are not fired: they may call functions that only the
+ * application has, or roll everything back.
+ */
+function canary(writer: Sqlite, source: SourceTable, before: string | undefined): string | undefined {
+  const after = compileError(writer, source)
+  if (after !== undefined) {
+    if (before !== undefined) return `${source.name}: capture could not be tried out here (${before})`
+    throw new Failure({
+      code: 'capture_fails',
+      message: `${source.name}: writes would fail with capture in place (${after}); nothing was installed`,
+      remedy: `Leave the table out (EXCLUDE_TABLES=${source.name}) and report this with the table's schema.`,
+      facts: { table: source.name },
+    })
+  }
+  const column = source.columns.find((c) => !c.generated)
+  const foreign = writer
+    .prepare(
+      `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND name NOT GLOB '_slipway_*'`,
+    )
+    .get(source.name)
+  if (column === undefined || foreign !== undefined) return undefined
+  const name = quote(source.name)
+  const key = source.rowid === undefined ? primaryKey(source) : quote(source.rowid)
+  writer.exec('SAVEPOINT slipway_canary')
+  try {
+    const seq = readHead(writer).seq
+    const set = `UPDATE ${name} SET ${quote(column.name)} = ${quote(column.name)}`
+    const { changes } = writer.prepare(`${set} WHERE (${key}) = (SELECT ${key} FROM ${name} LIMIT 1)`).run()
+    if (changes > 0 && readHead(writer).seq === seq) {
+      throw new Failure({
+        code: 'capture_fails',
+        message: `${source.name}: a change was made on trial and was not captured; nothing was installed`,
+        remedy: `Leave the table out (EXCLUDE_TABLES=${source.name}) and report this with the table's schema.`,
+        facts: { table: source.name },
+      })
+    }
+    return undefined
+  } catch (error) {
+    if (!isSqliteError(error) || (error as { code?: string }).code?.startsWith('SQLITE_CORRUPT')) throw error
+    // A collation or a function of the application in an index or a CHECK (trap V26).
+    return `${source.name}: capture could not be tried out here (${(error as Error).message})`
   } finally {
     writer.exec('ROLLBACK TO slipway_canary')
     writer.exec('RELEASE slipway_canary')

@@ -1,5 +1,12 @@
-import { codecFor } from '../core/codec.ts'
-import { type ColumnProfile, candidateTypes, type TableProfile } from '../core/plan.ts'
+import { codecFor, keyField } from '../core/codec.ts'
+import {
+  asKey,
+  type ColumnProfile,
+  columnTypes,
+  keyTypes,
+  naturalKey,
+  type TableProfile,
+} from '../core/plan.ts'
 import { quote } from '../core/quote.ts'
 import type { SourceTable } from '../core/source-schema.ts'
 import { sourceTable } from './introspect.ts'
@@ -21,12 +28,17 @@ export async function profileTable(
 ): Promise<TableProfile> {
   const columns = table.columns.filter((column) => !column.generated && column.name !== table.rowidColumn)
   const measures: { column: string; type: string; sql: string }[] = []
+  const keys = new Set(naturalKey(table)?.columns)
   for (const column of columns) {
     const x = quote(column.name)
-    const candidates = candidateTypes(column.declared)
     measures.push({ column: column.name, type: 'values', sql: `count(${x})` })
-    for (const type of candidates.slice(0, -1)) {
+    for (const type of columnTypes(table, column)) {
+      if (type === 'bytea') continue
       measures.push({ column: column.name, type, sql: `total(${x} IS NOT NULL AND ${misfitSql(type, x)})` })
+    }
+    for (const type of keys.has(column.name) ? keyTypes(column.declared) : []) {
+      const sql = `total(${x} IS NOT NULL AND (${keyField(type, x)}) IS NULL)`
+      measures.push({ column: column.name, type: asKey(type), sql })
     }
   }
   const primary = table.columns.filter((column) => column.primary > 0 && column.name !== table.rowidColumn)

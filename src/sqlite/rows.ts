@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { codecFor, copyField, copyLine } from '../core/codec.ts'
+import { copyField, copyLine, keyField } from '../core/codec.ts'
 import { Failure } from '../core/errors.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
@@ -8,23 +8,34 @@ import { sourceTable } from './introspect.ts'
 import type { Sqlite } from './open.ts'
 import { describeKey, type KeyValue } from './scan-key.ts'
 
+/** A column of a row's line; `encode` yields its COPY text, NULL for a misfit. */
+interface LineColumn {
+  readonly source: string
+  readonly target: string
+  readonly type: string
+  readonly encode: (x: string) => string
+}
+
 /** The columns of a row's line, in the order in which the target reads them. */
-export function lineColumns(table: TableSpec): { source: string; target: string; type: string }[] {
+export function lineColumns(table: TableSpec): LineColumn[] {
+  const keys = new Set(table.key.columns.map((column) => column.name))
+  const column = (source: string, target: string, type: string): LineColumn => {
+    const field = keys.has(source) ? keyField : copyField
+    return { source, target, type, encode: (x) => field(type, x) }
+  }
   const hidden =
-    table.key.kind === 'rowid'
-      ? [{ source: table.key.columns[0]?.name as string, target: HIDDEN_KEY, type: 'bigint' }]
-      : []
-  return [...hidden, ...table.columns.map((c) => ({ source: c.name, target: c.target, type: c.type }))]
+    table.key.kind === 'rowid' ? [column(table.key.columns[0]?.name as string, HIDDEN_KEY, 'bigint')] : []
+  return [...hidden, ...table.columns.map((c) => column(c.name, c.target, c.type))]
 }
 
 /** SQL of a whole row's line, NULL when a value does not fit; `alias` names the row. */
 export function rowLine(table: TableSpec, alias: string): string {
-  return copyLine(lineColumns(table).map((c) => copyField(c.type, `${alias}.${quote(c.source)}`)))
+  return copyLine(lineColumns(table).map((c) => c.encode(`${alias}.${quote(c.source)}`)))
 }
 
 /** SQL of a key's line from any references to its columns. A NULL in a key is a misfit. */
 export function keyLine(table: TableSpec, reference: (index: number) => string): string {
-  return copyLine(table.key.columns.map((column, index) => codecFor(column.type)(reference(index))))
+  return copyLine(table.key.columns.map((column, index) => keyField(column.type, reference(index))))
 }
 
 /**
@@ -80,7 +91,7 @@ export function findMisfit(
     const row = database
       .prepare(
         `SELECT typeof(${x}), substr(quote(${x}),1,80), ${keys.join(', ')} FROM ${sourceTable(table.name)} AS t
-         WHERE (${where}) AND ${x} IS NOT NULL AND (${codecFor(column.type)(x)}) IS NULL LIMIT 1`,
+         WHERE (${where}) AND ${x} IS NOT NULL AND (${column.encode(x)}) IS NULL LIMIT 1`,
       )
       .raw()
       .get(...parameters) as [string, string, ...KeyValue[]] | undefined

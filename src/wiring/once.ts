@@ -62,7 +62,8 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
       let copied = 0
       for (let after: string | undefined, done = false; !done; ) {
         const chunk = await chunks.readChunk(spec, after, undefined, options.signal)
-        if (chunk.rows.rows > 0) await copyInto(client, targetName(spec), targetColumns(spec), chunk.rows)
+        if (chunk.rows.rows > 0)
+          await copyInto(client, targetName(spec), targetColumns(spec), chunk.rows, spec)
         copied += chunk.rows.rows
         after = chunk.last ?? after
         done = chunk.exhausted
