@@ -32,8 +32,8 @@ export function candidateTypes(declared: string): readonly string[] {
   if (type.includes('BLOB')) return ['bytea']
   if (/REAL|FLOA|DOUB/.test(type)) return ['double precision', 'text', 'bytea']
   if (type === 'DATE') return ['date', TIMESTAMP, 'text', 'bytea']
-  if (type === 'TIME') return ['time without time zone', 'text', 'bytea']
-  if (/^(UUID|GUID)$/.test(type)) return ['uuid', 'text', 'bytea']
+  // uuid and time rewrite their values ('A0EE…', '12:30'): text keeps them.
+  if (/^(TIME|UUID|GUID)$/.test(type)) return ['text', 'bytea']
   if (/^JSONB?$/.test(type)) return ['json', 'text', 'bytea']
   if (/NUMERIC|DECIMAL|MONEY/.test(type)) return ['numeric', 'text', 'bytea']
   if (type === '') return ['bigint', 'double precision', 'text', 'bytea']
@@ -41,7 +41,7 @@ export function candidateTypes(declared: string): readonly string[] {
 }
 
 /** Types in which one value has several spellings: they would make one of two values that SQLite keeps apart. */
-const MANY_SPELLINGS = new Set([TIMESTAMP, TIMESTAMPTZ, 'time without time zone', 'uuid', 'json'])
+const MANY_SPELLINGS = new Set([TIMESTAMP, TIMESTAMPTZ, 'json'])
 
 /**
  * Types of a key column: each takes one storage class in one spelling (see `keyCodecFor`), the likeliest first.
@@ -84,10 +84,12 @@ export function naturalKey(
 /** Candidates of a column that is no key; one in a unique must not fold two values into one either. */
 export function columnTypes(source: SourceTable, column: SourceColumn): readonly string[] {
   const types = candidateTypes(column.declared)
-  const unique = source.indexes.some(
-    (index) => index.unique && index.parts.some((part) => part.column === column.name),
+  const indexes = source.indexes.filter((index) => index.parts.some((part) => part.column === column.name))
+  const unique = indexes.some((index) => index.unique)
+  // PostgreSQL has no order for json, so no index either.
+  return types.filter(
+    (type) => !(unique && MANY_SPELLINGS.has(type)) && !(indexes.length > 0 && type === 'json'),
   )
-  return unique ? types.filter((type) => !MANY_SPELLINGS.has(type)) : types
 }
 
 /**

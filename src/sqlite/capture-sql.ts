@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Failure } from '../core/errors.ts'
 import { literal, quote } from '../core/quote.ts'
-import type { SourceIndex, SourceTable } from '../core/source-schema.ts'
+import type { SourceColumn, SourceIndex, SourceTable } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import { renderTemplate } from '../core/template.ts'
 
@@ -13,6 +13,9 @@ function template(name: string): string {
 
 /** Unix time in ms from functions that every SQLite has; `now` stands still within a statement. */
 const NOW = `CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`
+
+/** Strings, quoted names, words, and single characters. */
+const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}_][\p{L}\p{N}_$]*|[\s\S]/gu
 
 export function changelogSql(keyColumns: number): string {
   const keys = Array.from({ length: keyColumns }, (_, index) => `, k${index}`).join('')
@@ -83,13 +86,14 @@ function uniquesThatDisplace(source: SourceTable, keyIsRowid: boolean): SourceIn
     if (index.origin !== 'pk' || keyIsRowid) return true
     return !index.parts.every((part) => {
       const declared = source.columns.find((column) => column.name === part.column)?.declared ?? ''
-      return part.collation === 'BINARY' && hasOneFormPerValue(declared)
+      return part.collation === 'BINARY' && hasOneFormPerValue(declared, source.strict)
     })
   })
 }
 
 /** An untyped (or BLOB) column keeps 1 and 1.0 apart and calls them equal; typed columns store one of them. */
-function hasOneFormPerValue(declared: string): boolean {
+function hasOneFormPerValue(declared: string, strict: boolean): boolean {
+  if (strict && /^any$/i.test(declared)) return false
   return declared !== '' && !(/BLOB/i.test(declared) && !/INT|CHAR|CLOB|TEXT/i.test(declared))
 }
 
@@ -97,19 +101,13 @@ function matchSql(source: SourceTable, index: SourceIndex): string {
   const parts = index.parts.map((part) => {
     const collate = part.collation === 'BINARY' ? 'COLLATE BINARY' : `COLLATE ${quote(part.collation)}`
     if (part.column !== undefined) {
-      const column = source.columns.find((c) => c.name === part.column)
-      refuseRowidDependence(source, index, column?.generated === true ? source.sql : undefined)
-      const value = `NEW.${quote(part.column)}`
-      // OR REPLACE turns a NULL into the column's default before it looks for conflicts.
-      const written =
-        column?.notNull === true && column.defaultSql !== null && !column.generated
-          ? `coalesce(${value}, ${defaultValue(column.defaultSql)})`
-          : value
-      return `${quote(part.column)} = ${written} ${collate}`
+      const column = source.columns.find((c) => c.name === part.column) as SourceColumn
+      if (column.generated) refuseUnknownInputs(source, index)
+      return `${quote(part.column)} = ${ofNew(column)} ${collate}`
     }
     const expression = part.expression
     if (expression === undefined) throw unmatchable(source, index, 'its expression could not be read')
-    refuseRowidDependence(source, index, expression)
+    if (namesIn(expression).has(source.rowidColumn?.toLowerCase() ?? '')) throw rowidDependence(source, index)
     return `(${expression}) = (${ofNewRow(expression, source)}) ${collate}`
   })
   // A partial unique displaces only rows that are in it; the new row's side is left out: a superset is harmless.
@@ -128,22 +126,48 @@ export function defaultValue(sql: string): string {
   return `(${text})`
 }
 
-/** In a BEFORE trigger an omitted rowid is still -1, so a unique computed from it cannot be matched (trap H11). */
-function refuseRowidDependence(source: SourceTable, index: SourceIndex, sql: string | undefined): void {
-  if (sql === undefined || source.rowidColumn === undefined) return
+/** A column of the new row as it will be written: OR REPLACE turns a NULL into the default of a NOT NULL column. */
+function ofNew(column: SourceColumn): string {
+  const value = `NEW.${quote(column.name)}`
+  return column.notNull && column.defaultSql !== null && !column.generated
+    ? `coalesce(${value}, ${defaultValue(column.defaultSql)})`
+    : value
+}
+
+/**
+ * A generated column is computed in a BEFORE trigger from the row as it was given: without the rowid that is still to
+ * be chosen, and with the NULLs that REPLACE is still to turn into defaults. Where it reads such a column, what it
+ * displaces cannot be told (trap H11).
+ */
+function refuseUnknownInputs(source: SourceTable, index: SourceIndex): void {
   const generated = /\bAS\s*\(([\s\S]*?)\)\s*(?:STORED|VIRTUAL|,|\)|$)/gi
-  const texts = sql === source.sql ? [...sql.matchAll(generated)].map((match) => match[1] ?? '') : [sql]
-  const word = new RegExp(
-    `(^|[^\\w])["\`[]?${source.rowidColumn.replace(/[^\w]/g, '\\$&')}["\`\\]]?($|[^\\w])`,
-    'i',
+  const names = new Set([...source.sql.matchAll(generated)].flatMap((match) => [...namesIn(match[1] ?? '')]))
+  if (names.has(source.rowidColumn?.toLowerCase() ?? '')) throw rowidDependence(source, index)
+  const late = source.columns.find(
+    (column) =>
+      column.notNull &&
+      column.defaultSql !== null &&
+      !column.generated &&
+      names.has(column.name.toLowerCase()),
   )
-  if (texts.some((text) => word.test(text))) {
-    throw unmatchable(
-      source,
-      index,
-      `it depends on ${source.rowidColumn}, which is not known before the row is in`,
-    )
-  }
+  if (late !== undefined)
+    throw unmatchable(source, index, `it depends on ${late.name}, whose NULL becomes its default later`)
+}
+
+function rowidDependence(source: SourceTable, index: SourceIndex): Failure {
+  return unmatchable(
+    source,
+    index,
+    `it depends on ${source.rowidColumn}, which is not known before the row is in`,
+  )
+}
+
+/** Names in an expression, in lower case; string literals are none. */
+function namesIn(expression: string): Set<string> {
+  const tokens = expression.match(TOKEN) ?? []
+  return new Set(
+    tokens.filter((token) => /^["`[\p{L}_]/u.test(token)).map((token) => unquoted(token).toLowerCase()),
+  )
 }
 
 function unmatchable(source: SourceTable, index: SourceIndex, why: string): Failure {
@@ -166,16 +190,13 @@ function changedSql(index: SourceIndex): string {
     .join(' OR ')
 }
 
-/** Strings, quoted names, words, and single characters. */
-const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}_][\p{L}\p{N}_$]*|[\s\S]/gu
-
 function unquoted(token: string): string {
   return /^["`[]/.test(token) ? token.slice(1, -1).replaceAll('""', '"').replaceAll('``', '`') : token
 }
 
 /** The expression of an index with every column of the table read from the new row. */
 export function ofNewRow(expression: string, source: SourceTable): string {
-  const columns = new Map(source.columns.map((column) => [column.name.toLowerCase(), column.name]))
+  const columns = new Map(source.columns.map((column) => [column.name.toLowerCase(), column]))
   const tokens = expression.match(TOKEN) ?? []
   return tokens
     .map((text, index) => {
@@ -183,7 +204,7 @@ export function ofNewRow(expression: string, source: SourceTable): string {
       const following = tokens.slice(index + 1).find((next) => next.trim() !== '')
       if (following === '(' || following === '.') return text
       const column = columns.get(unquoted(text).toLowerCase())
-      return column === undefined ? text : `NEW.${quote(column)}`
+      return column === undefined ? text : ofNew(column)
     })
     .join('')
 }

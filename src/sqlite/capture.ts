@@ -48,12 +48,13 @@ export function readControl(database: Sqlite): SourceControl | undefined {
   }
 }
 
+/** Triggers of ours, and none of an application that likes our names. */
+const OURS = `name GLOB '_slipway_*' AND sql LIKE '%INTO _slipway_changelog%'`
+
 /** The triggers that are there now, hashed. */
 export function inventoryHash(database: Sqlite): string {
   const rows = database
-    .prepare(
-      `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name GLOB '_slipway_*' ORDER BY name`,
-    )
+    .prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND ${OURS} ORDER BY name`)
     .raw()
     .all() as [string, string][]
   return createHash('sha256').update(JSON.stringify(rows)).digest('hex').slice(0, 32)
@@ -162,7 +163,7 @@ function ensureTables(writer: Sqlite, keyColumns: number): void {
 
 function dropTriggers(writer: Sqlite): string[] {
   const names = writer
-    .prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name GLOB '_slipway_*'`)
+    .prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger' AND ${OURS}`)
     .pluck()
     .all() as string[]
   for (const name of names) writer.exec(`DROP TRIGGER ${quote(name)}`)
@@ -205,7 +206,7 @@ function canary(writer: Sqlite, source: SourceTable, before: string | undefined)
   const column = source.columns.find((c) => !c.generated)
   const foreign = writer
     .prepare(
-      `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND name NOT GLOB '_slipway_*'`,
+      `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND NOT (${OURS})`,
     )
     .get(source.name)
   if (column === undefined || foreign !== undefined) return undefined

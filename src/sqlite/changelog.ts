@@ -3,7 +3,7 @@ import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { Batch, ChangeSource, ReadResult, SourceLag, TableBatch } from '../core/ports.ts'
 import type { Checkpoint, Seq } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
-import type { TableSpec } from '../core/table.ts'
+import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
 import { MARK, pendingAfter, readHead } from './head.ts'
 import { sourceTable } from './introspect.ts'
 import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
@@ -137,12 +137,16 @@ export class ChangelogReader implements ChangeSource, Disposable {
 
   async #readTable(table: TableSpec, after: Seq, upTo: Seq, spool: Spool): Promise<TableBatch> {
     const names = table.key.columns.map((_, index) => `k${index}`)
-    const keys = `SELECT DISTINCT ${names.join(', ')} FROM main._slipway_changelog WHERE seq > ? AND seq <= ? AND tbl = ?`
+    // 1 and 1.0 are equal and two keys.
+    const classes = table.key.columns.flatMap((c, i) =>
+      c.type === 'bigint' && c.target === HIDDEN_KEY ? [] : [`typeof(k${i}) AS c${i}`],
+    )
+    const keys = `SELECT DISTINCT ${[...names, ...classes].join(', ')} FROM main._slipway_changelog WHERE seq > ? AND seq <= ? AND tbl = ?`
     // The column's own collation finds the row through its index, the bytes then decide (trap H22).
     const join = table.key.columns
       .map((column, index) => {
         const x = `t.${quote(column.name)}`
-        return table.key.kind === 'rowid' || column.type === 'bigint'
+        return table.key.kind === 'rowid' || column.name === table.rowid
           ? `${x} = c.k${index}`
           : `${x} = c.k${index} AND ${x} = c.k${index} COLLATE BINARY AND typeof(${x}) = typeof(c.k${index})`
       })

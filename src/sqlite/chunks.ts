@@ -128,6 +128,9 @@ export class ChunkReader implements SnapshotSource {
       )
       .get(...values) as { rows: bigint; fit: bigint; block: Buffer | string | null }
     const block = encoded.block === null ? Buffer.alloc(0) : lineBytes(encoded.block)
+    if (Number(encoded.rows) !== end.rows) {
+      throw new Error(`${table.name}: a chunk of ${end.rows} rows came back with ${encoded.rows}`)
+    }
     if (encoded.fit !== encoded.rows || hasUnfitBytes(block)) {
       throw findMisfit(this.#database, table, where, values)
     }
@@ -159,6 +162,10 @@ export class ChunkReader implements SnapshotSource {
       .prepare(`SELECT ${scan.join(', ')} ${source} LIMIT 1 OFFSET ${n - 1}`)
       .raw()
       .get(...values) as KeyValue[]
+    // A text key that is not valid UTF-8 comes back as another text: the walk could not go on from it.
+    if (last.some((value) => typeof value === 'string' && value.includes('\ufffd'))) {
+      throw findMisfit(this.#database, table, ahead, values)
+    }
     return { rows: n, bytes: Number(sums.bytes) + n * 16 * table.columns.length, last }
   }
 }

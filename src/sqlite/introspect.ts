@@ -28,6 +28,8 @@ const BOOKKEEPING = new Set([
   'sequelizemeta',
 ])
 
+const OWN_TABLES = new Set(['_slipway_changelog', '_slipway_control'])
+
 function globToRegExp(glob: string): RegExp {
   const source = glob
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
@@ -52,7 +54,7 @@ export function introspect(
       .prepare(`SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' ORDER BY name`)
       .all() as { name: string; type: string; wr: bigint; strict: bigint }[]
     for (const row of rows) {
-      if (row.type === 'view' || /^sqlite_/i.test(row.name) || row.name.startsWith('_slipway_')) continue
+      if (row.type === 'view' || /^sqlite_/i.test(row.name) || OWN_TABLES.has(row.name)) continue
       const reason = skipReason(row, included, excluded)
       if (reason !== undefined) skipped.push({ name: row.name, reason })
       else tables.push(readTable(database, row.name, row.wr === 1n, row.strict === 1n))

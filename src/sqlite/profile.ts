@@ -13,6 +13,9 @@ import { sourceTable } from './introspect.ts'
 import type { Sqlite } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
 
+/** Measures of one SELECT. */
+const MEASURES = 400
+
 /** Rows that one read transaction looks at. */
 const WINDOW_ROWS = 50_000n
 
@@ -46,14 +49,20 @@ export async function profileTable(
   const sums = measures.map(() => 0)
   let nullKeys = false
   const read = (where: string, values: readonly bigint[]): void => {
-    const row = database
-      .prepare(
-        `SELECT ${[`total(${nullKey})`, ...measures.map((m) => m.sql)].join(', ')} FROM ${sourceTable(table.name)} WHERE ${where}`,
-      )
-      .raw()
-      .get(...values) as (number | bigint)[]
-    nullKeys ||= Number(row[0]) > 0
-    for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + Number(row[i + 1])
+    // SQLite allows 2,000 result columns, and one row is read more than once rather than refused.
+    for (let from = 0; from === 0 || from < measures.length; from += MEASURES) {
+      const some = measures.slice(from, from + MEASURES)
+      const row = database
+        .prepare(
+          `SELECT ${[`total(${nullKey})`, ...some.map((m) => m.sql)].join(', ')} FROM ${sourceTable(table.name)} WHERE ${where}`,
+        )
+        .raw()
+        .get(...values) as (number | bigint)[]
+      nullKeys ||= Number(row[0]) > 0
+      some.forEach((_, i) => {
+        sums[from + i] = (sums[from + i] as number) + Number(row[i + 1])
+      })
+    }
   }
   if (measures.length > 0 || primary.length > 0) {
     for (const [where, values] of windows(database, table)) {
