@@ -152,11 +152,18 @@ export function planTables(
   schema: string,
   /** Tables that slipway made in an earlier run: they may be changed and need not be empty. */
   owned: ReadonlySet<string>,
+  /** Other relations of the schema: their names are taken. */
+  taken: ReadonlySet<string> = new Set(),
 ): PlannedTable[] {
   const problems: string[] = []
   const planned = sources.map((source) => {
     const target = findName(source.name, targets)
     const made = target === undefined || owned.has(target.name)
+    if (target === undefined && taken.has(source.name)) {
+      problems.push(
+        `${schema}.${source.name} is the name of a view, sequence or index there: a table cannot be made`,
+      )
+    }
     return made
       ? planOwn(source, profiles.get(source.name), schema, problems)
       : planExisting(source, profiles.get(source.name), target, problems)
@@ -264,9 +271,12 @@ function planExisting(
     if (found.name !== column.name) warnings.push(`${source.name}.${column.name} lands in ${found.name}`)
     used.add(found.name)
     columns.push({ name: column.name, target: found.name, type: found.type, notNull: found.notNull })
-    if (key.some((part) => part.name === column.name) && keyCodecFor(found.type) === undefined) {
+    if (
+      key.some((part) => part.name === column.name) &&
+      (keyCodecFor(found.type) === undefined || !found.exact)
+    ) {
       problems.push(
-        `${target.name}.${found.name} is a key of type ${found.type}, in which several spellings are one value: two rows of the source could become one (use text, uuid, date or a number)`,
+        `${target.name}.${found.name} is a key of type ${found.type}${found.exact ? '' : ' with a collation that ignores differences'}, in which several spellings are one value: two rows of the source could become one (use text, uuid, date or a number)`,
       )
     }
   }

@@ -8,6 +8,10 @@ export interface TargetColumn {
   readonly hasDefault: boolean
   /** Identity ALWAYS or BY DEFAULT. */
   readonly identity: boolean
+  /** Identity ALWAYS: takes a given value at INSERT only. */
+  readonly identityAlways: boolean
+  /** Two texts of other bytes are two values: false for citext and non-deterministic collations. */
+  readonly exact: boolean
   readonly generated: boolean
 }
 

@@ -23,9 +23,6 @@ const TRANSIENT = new Set([
   'ENETUNREACH',
   'EAI_AGAIN',
   '40001', // serialization failure
-  '40P01', // deadlock detected
-  '55P03', // lock not available
-  '57014', // statement cancelled
   '57P01', // server shuts down
   '57P02', // crash of another backend
   '57P03', // starting up
@@ -70,6 +67,16 @@ export function targetFailure(error: unknown, server: string): Failure {
         ...base,
         code: 'target_rights',
         remedy: 'Grant the right that the message names to the role of POSTGRES_URL.',
+      })
+    case '40P01':
+    case '55P03':
+    case '57014':
+      return new Failure({
+        ...base,
+        code: 'target_busy',
+        policy: 'transient',
+        remedy:
+          'Another session holds a lock on a moved table (see pg_stat_activity, pg_blocking_pids); slipway tries again.',
       })
     case '53100':
       return new Failure({
@@ -116,6 +123,12 @@ export function targetFailure(error: unknown, server: string): Failure {
   })
 }
 
+/** SQLSTATE of what the server refused, also behind a Failure. */
+export function sqlstate(error: unknown): string | undefined {
+  const cause = error instanceof Failure ? error.cause : error
+  return (cause as { code?: string } | undefined)?.code
+}
+
 /** Settings under which text means the same whatever the server's or the role's defaults are (trap V18). */
 export const SESSION = [
   // A role or a database may have other defaults for its applications.
@@ -145,6 +158,8 @@ export class Connection {
   readonly #name: string
   readonly server: string
   #client: pg.Client | undefined
+  /** A session that is still being opened: it can be cut too. */
+  #opening: pg.Client | undefined
   #tail: Promise<unknown> = Promise.resolve()
   #closed = false
   /** Raised with each new session: caches of prepared stage tables compare it. */
@@ -207,12 +222,15 @@ export class Connection {
     client.on('error', () => {
       if (this.#client === client) this.#drop()
     })
+    this.#opening = client
     try {
       await client.connect()
       await client.query(SESSION)
     } catch (error) {
       client.end().catch(() => undefined)
       throw targetFailure(error, this.server)
+    } finally {
+      this.#opening = undefined
     }
     this.#client = client
     this.generation++
@@ -221,10 +239,11 @@ export class Connection {
 
   /** Ends the session at once, whatever runs in it: for a server that does not answer any more. */
   cut(): void {
-    const client = this.#client
+    for (const client of [this.#client, this.#opening]) {
+      // What waits for an answer ends with a lost connection, which is tried again.
+      ;(client as unknown as { connection?: { stream: { destroy(): void } } })?.connection?.stream.destroy()
+    }
     this.#drop()
-    // What waits for an answer ends with a lost connection, which is tried again.
-    ;(client as unknown as { connection?: { stream: { destroy(): void } } })?.connection?.stream.destroy()
   }
 
   #drop(): void {

@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { Failure } from '../core/errors.ts'
+import { Failure, messageOf } from '../core/errors.ts'
 import type { Chunk, CopyPart, CopyProgress, SnapshotTarget } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
@@ -9,11 +9,12 @@ import type { TargetUnique } from '../core/target-schema.ts'
 import type { Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { hangGate, putToSleep, remember, takeGateOff, targetName, withPartitions } from './dormant.ts'
+import { createIndex, type IndexPlan, indexCannotHold } from './indexes.ts'
 import { introspectTarget } from './introspect.ts'
 import { ensureSchema } from './preflight.ts'
-import { createTableSql, type FinishSql, finishSql, foreignKeySql, readGrants } from './schema.ts'
+import { createTableSql, type FinishPlan, finishPlan, foreignKeySql, readGrants } from './schema.ts'
 import { copyInto, Stages, sameKey, targetColumns } from './stage.ts'
-import { insertSql, sqlstate } from './writer.ts'
+import { insertSql } from './writer.ts'
 
 interface Worker {
   readonly connection: Connection
@@ -235,40 +236,42 @@ export class CopyWriter implements SnapshotTarget {
   }
 
   async finishTable(table: TableSpec): Promise<void> {
-    const finish = this.#finishSql(table)
-    await this.#build(finish?.statements ?? [])
+    const finish = this.#finishPlan(table)
+    const key = finish?.key
+    if (key !== undefined) await this.#build((client) => client.query(key))
+    await this.#indexes(table, finish?.indexes.filter((index) => !index.unique) ?? [])
     await this.#connection.use((client) => client.query(`ANALYZE ${targetName(table)}`))
     for (const text of finish?.skipped ?? []) this.#warn(text)
   }
 
   async settle(): Promise<void> {
     for (const { spec } of this.#planned.values()) {
-      for (const sql of this.#finishSql(spec)?.uniques ?? []) {
-        try {
-          await this.#build([sql])
-        } catch (error) {
-          if (sqlstate(error) !== '23505') throw error
-          this.#warn(
-            `${spec.name}: PostgreSQL sees duplicates where SQLite sees none, so it goes without: ${sql}`,
-          )
-        }
+      await this.#indexes(spec, this.#finishPlan(spec)?.indexes.filter((index) => index.unique) ?? [])
+    }
+  }
+
+  async #indexes(table: TableSpec, indexes: readonly IndexPlan[]): Promise<void> {
+    for (const index of indexes) {
+      try {
+        await this.#build((client) => createIndex(client, table, index))
+      } catch (error) {
+        if (!indexCannotHold(error)) throw error
+        this.#warn(`${table.name}: index ${index.name} is left out: ${messageOf(error)}`)
       }
     }
   }
 
-  #finishSql(table: TableSpec): FinishSql | undefined {
+  #finishPlan(table: TableSpec): FinishPlan | undefined {
     const planned = this.#planned.get(table.name)
-    return planned !== undefined && table.owned ? finishSql(planned.source, table) : undefined
+    return planned !== undefined && table.owned ? finishPlan(planned.source, table) : undefined
   }
 
-  async #build(statements: readonly string[]): Promise<void> {
-    for (const sql of statements) {
-      await this.#connection.transaction(async (client) => {
-        await this.#control.admit(client, 'share')
-        await client.query(`SET LOCAL maintenance_work_mem = '256MB'`)
-        await client.query(sql)
-      })
-    }
+  async #build(work: (client: pg.Client) => Promise<unknown>): Promise<void> {
+    await this.#connection.transaction(async (client) => {
+      await this.#control.admit(client, 'share')
+      await client.query(`SET LOCAL maintenance_work_mem = '256MB'`)
+      await work(client)
+    })
   }
 
   async finish(): Promise<void> {

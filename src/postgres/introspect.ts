@@ -14,7 +14,8 @@ export async function introspectTarget(connection: Connection, schema: string): 
     for (const table of tables.rows) {
       const columns = await client.query(
         `SELECT attname AS name, format_type(atttypid, atttypmod) AS type, attnotnull AS "notNull",
-                atthasdef AND attgenerated = '' AS "hasDefault", attidentity <> '' AS identity, attgenerated <> '' AS generated
+                atthasdef AND attgenerated = '' AS "hasDefault", attidentity <> '' AS identity, attidentity = 'a' AS "identityAlways",
+                atttypid::regtype::text <> 'citext' AND coalesce((SELECT collisdeterministic FROM pg_collation c WHERE c.oid = attcollation), true) AS exact, attgenerated <> '' AS generated
          FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
         [table.oid],
       )
@@ -53,5 +54,16 @@ export async function introspectTarget(connection: Connection, schema: string): 
       })
     }
     return result
+  })
+}
+
+/** Names in a schema that are taken by something other than a table: views, sequences, indexes, types of rows. */
+export async function otherRelations(connection: Connection, schema: string): Promise<Set<string>> {
+  return await connection.use(async (client) => {
+    const { rows } = await client.query(
+      `SELECT relname AS name FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relkind NOT IN ('r', 'p')`,
+      [quote(schema)],
+    )
+    return new Set(rows.map((row) => row.name))
   })
 }

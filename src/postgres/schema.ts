@@ -1,18 +1,9 @@
-import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import { literal, quote } from '../core/quote.ts'
 import type { SourceColumn, SourceIndex, SourceTable } from '../core/source-schema.ts'
 import { type ColumnSpec, HIDDEN_KEY, type TableSpec } from '../core/table.ts'
 import type { Dormant } from './dormant.ts'
-
-/** PostgreSQL cuts longer names in silence (trap V14): a hash keeps two of them apart. */
-export function shortName(name: string): string {
-  if (Buffer.byteLength(name) <= 63) return name
-  const hash = createHash('sha256').update(name).digest('hex').slice(0, 8)
-  let head = name
-  while (Buffer.byteLength(head) > 54) head = head.slice(0, -1)
-  return `${head}_${hash}`
-}
+import { type IndexPlan, shortName } from './indexes.ts'
 
 /** True where chunks can be copied straight in: the key is what the copy walks by, so no row comes twice. */
 export function copiesDirectly(source: SourceTable, spec: TableSpec): boolean {
@@ -64,47 +55,35 @@ export function defaultSql(column: SourceColumn, spec: ColumnSpec): string | und
   }
 }
 
-export interface FinishSql {
-  /** Key and plain indexes: as soon as the table's chunks are in. */
-  readonly statements: string[]
+export interface FinishPlan {
+  /** DDL of the key where the table was made without one; may be run again. */
+  readonly key: string | undefined
   /**
-   * Unique indexes: only after the catch-up. Chunks are read at different moments, so until the changelog has
-   * been replayed two rows may hold a value that moved from one to the other.
+   * Unique ones only after the catch-up: chunks are read at different moments, so until the changelog has been
+   * replayed two rows may hold a value that moved from one to the other.
    */
-  readonly uniques: string[]
+  readonly indexes: readonly IndexPlan[]
   /** What is not carried over, for people. */
-  readonly skipped: string[]
+  readonly skipped: readonly string[]
 }
 
-/**
- * What a table of ours gets after its copy: key, uniques and indexes. Each statement may be run again. What
- * cannot be carried over is named.
- */
-export function finishSql(source: SourceTable, spec: TableSpec): FinishSql {
+/** What a table of ours gets after its copy. What cannot be carried over is named. */
+export function finishPlan(source: SourceTable, spec: TableSpec): FinishPlan {
   const table = quote(spec.schema, spec.target)
-  const statements: string[] = []
-  const uniques: string[] = []
+  const indexes: IndexPlan[] = []
   const skipped: string[] = []
-  if (copiesDirectly(source, spec)) {
-    const name = quote(shortName(`${spec.target}_pkey`))
-    statements.push(
-      `DO $do$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conrelid = ${literal(table)}::regclass AND contype = 'p') THEN ` +
-        `ALTER TABLE ${table} ADD CONSTRAINT ${name} PRIMARY KEY (${keyList(spec)}); END IF; END $do$`,
-    )
-  }
   for (const index of source.indexes) {
     if (index.origin === 'pk' && spec.key.kind === 'primary') continue
-    const parts = indexParts(index, spec)
+    const parts = index.origin === 'pk' ? undefined : indexParts(index, spec)
     if (parts === undefined) {
-      skipped.push(`${source.name}: index ${index.name} is not carried over (partial, or on an expression)`)
+      const why =
+        index.origin === 'pk' ? 'the rowid is the key in the target' : 'partial, or on an expression'
+      skipped.push(`${source.name}: index ${index.name} is not carried over (${why})`)
       continue
     }
     const name =
       index.origin === 'c' ? index.name : `${spec.target}_${index.parts.map((p) => p.column).join('_')}_key`
-    const list = index.unique ? uniques : statements
-    list.push(
-      `CREATE ${index.unique ? 'UNIQUE ' : ''}INDEX IF NOT EXISTS ${quote(shortName(name))} ON ${table} (${parts.join(', ')})`,
-    )
+    indexes.push({ name, unique: index.unique, parts })
   }
   for (const column of source.columns) {
     const to = spec.columns.find((c) => c.name === column.name)
@@ -113,7 +92,15 @@ export function finishSql(source: SourceTable, spec: TableSpec): FinishSql {
       skipped.push(`${source.name}.${column.name}: the default ${column.defaultSql} is not carried over`)
     }
   }
-  return { statements, uniques, skipped }
+  return { key: copiesDirectly(source, spec) ? keySql(table, spec) : undefined, indexes, skipped }
+}
+
+function keySql(table: string, spec: TableSpec): string {
+  const name = quote(shortName(`${spec.target}_pkey`))
+  return (
+    `DO $do$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conrelid = ${literal(table)}::regclass AND contype = 'p') THEN ` +
+    `ALTER TABLE ${table} ADD CONSTRAINT ${name} PRIMARY KEY (${keyList(spec)}); END IF; END $do$`
+  )
 }
 
 /** Undefined for what this version does not translate: partial indexes and expressions. */

@@ -1,14 +1,17 @@
 import type pg from 'pg'
-import { Failure } from '../core/errors.ts'
+import { Failure, messageOf } from '../core/errors.ts'
 import type { Applied, Batch, ChangeTarget, TableBatch } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { TargetTable } from '../core/target-schema.ts'
-import type { Connection } from './connection.ts'
+import { type Connection, sqlstate } from './connection.ts'
 import type { Control } from './control.ts'
 import { targetName } from './dormant.ts'
+import { dropIndexes, indexCannotHold } from './indexes.ts'
 import { copyInto, quoteList, Stages, sameKey, targetColumns } from './stage.ts'
+
+type Mode = 'upsert' | 'replace'
 
 /** Postponed until the batch's own deletes are done, then 23505 means that the upserts collide (trap P1). */
 const UNIQUE_VIOLATION = '23505'
@@ -21,10 +24,17 @@ export class BatchWriter implements ChangeTarget {
   readonly #connection: Connection
   readonly #control: Control
   readonly #stages = new Stages()
+  readonly #warn: (text: string) => void
   readonly #shapes: ReadonlyMap<string, TargetTable>
 
   /** `targets`: the target's tables as they are now, by name: what ON CONFLICT may name, and their extra columns. */
-  constructor(connection: Connection, control: Control, targets: readonly TargetTable[]) {
+  constructor(
+    connection: Connection,
+    control: Control,
+    targets: readonly TargetTable[],
+    warn: (text: string) => void,
+  ) {
+    this.#warn = warn
     this.#connection = connection
     this.#control = control
     this.#shapes = new Map(targets.map((table) => [table.name, table]))
@@ -45,28 +55,57 @@ export class BatchWriter implements ChangeTarget {
   }
 
   async apply(batch: Batch): Promise<Applied> {
-    try {
-      return await this.#attempt(batch, 'upsert')
-    } catch (error) {
-      this.#stages.forget()
-      // Values that two rows exchange collide in any order of upserts; without the old rows they do not.
-      if (sqlstate(error) !== UNIQUE_VIOLATION) throw error
-    }
-    try {
-      return await this.#attempt(batch, 'replace')
-    } catch (error) {
-      this.#stages.forget()
-      if (sqlstate(error) !== UNIQUE_VIOLATION) throw error
-      throw new Failure({
-        code: 'target_unique',
-        message: `the target has a unique constraint that the source does not keep: ${(error as Error).message}`,
-        remedy: 'Drop the constraint in PostgreSQL, or remove the duplicates in SQLite; then: slipway start',
-        cause: error,
-      })
+    for (let mode: Mode = 'upsert', dropped = true; ; ) {
+      try {
+        return await this.#attempt(batch, mode)
+      } catch (error) {
+        this.#stages.forget()
+        if (!indexCannotHold(error)) throw error
+        // Values that two rows exchange collide in any order of upserts; without the old rows they do not.
+        if (sqlstate(error) === UNIQUE_VIOLATION && mode === 'upsert') {
+          mode = 'replace'
+          continue
+        }
+        dropped = dropped && (await this.#dropIndexes(batch, error))
+        if (!dropped) throw this.#refused(error)
+      }
     }
   }
 
-  async #attempt(batch: Batch, mode: 'upsert' | 'replace'): Promise<Applied> {
+  /** On tables of ours an index that cannot hold the rows goes, said loudly; nobody else's is touched. */
+  async #dropIndexes(batch: Batch, error: unknown): Promise<boolean> {
+    const named = ((error as Failure).cause as { constraint?: string } | undefined)?.constraint
+    const names = await this.#connection.transaction(async (client) => {
+      await this.#control.admit(client, 'update')
+      const all: string[] = []
+      for (const { table } of batch.tables)
+        if (table.owned) all.push(...(await dropIndexes(client, table, named)))
+      return all
+    })
+    if (names.length > 0)
+      this.#warn(`PostgreSQL goes without the indexes ${names.join(', ')}: ${messageOf(error)}`)
+    return names.length > 0
+  }
+
+  #refused(error: unknown): Failure {
+    if (sqlstate(error) !== UNIQUE_VIOLATION) {
+      return new Failure({
+        code: 'target_index',
+        message: `an index of the target cannot hold a row: ${messageOf(error)}`,
+        remedy: 'Drop that index in PostgreSQL; slipway tries again by itself.',
+        cause: error,
+      })
+    }
+    return new Failure({
+      code: 'target_unique',
+      message: `the target has a unique constraint that the source does not keep: ${messageOf(error)}`,
+      remedy:
+        'Drop the constraint in PostgreSQL, or remove the duplicates in SQLite; slipway tries again by itself.',
+      cause: error,
+    })
+  }
+
+  async #attempt(batch: Batch, mode: Mode): Promise<Applied> {
     return await this.#connection.transaction(async (client) => {
       // Not waiting for the disk is safe here: a server that forgets its last commits forgets the checkpoint
       // with the rows, and the changelog still has them (invariant 2).
@@ -98,7 +137,7 @@ export class BatchWriter implements ChangeTarget {
   async #applyTable(
     client: pg.ClientBase,
     { table, gone, upserts }: TableBatch,
-    wanted: 'upsert' | 'replace',
+    wanted: Mode,
   ): Promise<{ table: string; upserted: number; deleted: number }> {
     const target = targetName(table)
     const generation = this.#connection.generation
@@ -126,7 +165,17 @@ export class BatchWriter implements ChangeTarget {
   #hasArbiter(table: TableSpec): boolean {
     if (table.owned) return true
     const keys = new Set(table.key.columns.map((column) => column.target))
-    return (this.#shapes.get(table.target)?.uniques ?? []).some(
+    const shape = this.#shapes.get(table.target)
+    // Such a column takes a given value at INSERT only, so an UPDATE of the row is not to be had.
+    const written = new Set(targetColumns(table))
+    if (
+      shape?.columns.some(
+        (column) => column.identityAlways && written.has(column.name) && !keys.has(column.name),
+      )
+    ) {
+      return false
+    }
+    return (shape?.uniques ?? []).some(
       (unique) =>
         !unique.deferrable &&
         unique.where === undefined &&
@@ -142,22 +191,29 @@ export class BatchWriter implements ChangeTarget {
     const extra = (this.#shapes.get(table.target)?.columns ?? [])
       .filter((column) => !known.has(column.name) && !column.generated)
       .map((column) => column.name)
+    if (extra.length === 0) {
+      await client.query(`DELETE FROM ${target} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`)
+      await client.query(insertSql(table, stage))
+      return
+    }
     const keep = 'pg_temp.slipway_kept'
-    if (extra.length > 0) {
-      const columns = [...table.key.columns.map((column) => column.target), ...extra]
-        .map((name) => `t.${quote(name)}`)
-        .join(', ')
-      await client.query(
-        `CREATE TEMP TABLE ${keep} ON COMMIT DROP AS SELECT ${columns} FROM ${target} t JOIN ${stage} s ON ${sameKey(table, 't', 's')}`,
-      )
-    }
+    const of = (alias: string, names: readonly string[]): string =>
+      names.map((name) => `${alias}.${quote(name)}`).join(', ')
+    const keys = table.key.columns.map((column) => column.target)
+    const columns = targetColumns(table)
+    await client.query(
+      `CREATE TEMP TABLE ${keep} ON COMMIT DROP AS SELECT ${of('t', [...keys, ...extra])} FROM ${target} t JOIN ${stage} s ON ${sameKey(table, 't', 's')}`,
+    )
     await client.query(`DELETE FROM ${target} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`)
-    await client.query(insertSql(table, stage))
-    if (extra.length > 0) {
-      const set = extra.map((name) => `${quote(name)} = k.${quote(name)}`).join(', ')
-      await client.query(`UPDATE ${target} t SET ${set} FROM ${keep} k WHERE ${sameKey(table, 't', 'k')}`)
-      await client.query(`DROP TABLE ${keep}`)
-    }
+    await client.query(
+      `INSERT INTO ${target} (${quoteList([...columns, ...extra])}) OVERRIDING SYSTEM VALUE
+       SELECT ${of('s', columns)}, ${of('k', extra)} FROM ${stage} s JOIN ${keep} k ON ${sameKey(table, 's', 'k')}`,
+    )
+    await client.query(
+      `INSERT INTO ${target} (${quoteList(columns)}) OVERRIDING SYSTEM VALUE
+       SELECT ${of('s', columns)} FROM ${stage} s WHERE NOT EXISTS (SELECT 1 FROM ${keep} k WHERE ${sameKey(table, 's', 'k')})`,
+    )
+    await client.query(`DROP TABLE ${keep}`)
   }
 }
 
@@ -175,9 +231,4 @@ function upsertSql(table: TableSpec, stage: string): string {
       ? 'DO NOTHING'
       : `DO UPDATE SET ${rest.map((name) => `${quote(name)} = excluded.${quote(name)}`).join(', ')}`
   return `${insertSql(table, stage)} ON CONFLICT (${quoteList([...keys])}) ${action}`
-}
-
-export function sqlstate(error: unknown): string | undefined {
-  const cause = error instanceof Failure ? error.cause : error
-  return (cause as { code?: string } | undefined)?.code
 }

@@ -9,7 +9,7 @@ import type { Inventory } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
-import { introspectTarget } from '../postgres/introspect.ts'
+import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
 import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
 import { BatchWriter } from '../postgres/writer.ts'
@@ -258,7 +258,7 @@ export class ForwardFactory implements StreamFactory {
     return {
       tables,
       source: changes,
-      target: new BatchWriter(apply, holder, shapes),
+      target: new BatchWriter(apply, holder, shapes, (text) => this.#warn(text)),
       copySource,
       copyTarget,
       workers,
@@ -310,7 +310,8 @@ export class ForwardFactory implements StreamFactory {
     // Tables of an earlier copy hold its rows: they are ours to empty.
     const known = targets.map((table) => (before.has(table.name) ? { ...table, empty: true } : table))
     const owned = new Set([...before.values()].filter((table) => table.owned).map((table) => table.target))
-    const planned = planTables(inventory.tables, profiles, known, this.#config.postgresSchema, owned)
+    const taken = await otherRelations(this.#target.connection, this.#config.postgresSchema)
+    const planned = planTables(inventory.tables, profiles, known, this.#config.postgresSchema, owned, taken)
     for (const table of planned) for (const warning of table.warnings) this.#warn(warning)
     return planned
   }

@@ -1,14 +1,15 @@
 import type { SnapshotOptions, SnapshotOutcome } from '../cli/work.ts'
 import type { Config } from '../core/config.ts'
-import { Failure } from '../core/errors.ts'
+import { Failure, messageOf } from '../core/errors.ts'
 import type { TableStatus } from '../core/operator.ts'
 import { planTables } from '../core/plan.ts'
 import type { TableSpec } from '../core/table.ts'
 import { compareDatabases } from '../demo/compare.ts'
 import { putToSleep, targetName, wakeUp } from '../postgres/dormant.ts'
-import { introspectTarget } from '../postgres/introspect.ts'
+import { createIndex, indexCannotHold } from '../postgres/indexes.ts'
+import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
 import { checkTarget, ensureSchema } from '../postgres/preflight.ts'
-import { createTableSql, finishSql, foreignKeySql } from '../postgres/schema.ts'
+import { createTableSql, finishPlan, foreignKeySql } from '../postgres/schema.ts'
 import { copyInto, targetColumns } from '../postgres/stage.ts'
 import { ChunkReader } from '../sqlite/chunks.ts'
 import { openFrozen } from '../sqlite/frozen.ts'
@@ -42,7 +43,8 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
   for (const table of inventory.tables)
     profiles.set(table.name, await profileTable(source.database, table, gate, options.signal))
   const targets = await introspectTarget(target.connection, config.postgresSchema)
-  const planned = planTables(inventory.tables, profiles, targets, config.postgresSchema, new Set())
+  const taken = await otherRelations(target.connection, config.postgresSchema)
+  const planned = planTables(inventory.tables, profiles, targets, config.postgresSchema, new Set(), taken)
   for (const table of planned) for (const text of table.warnings) warn(text)
   const chunks = new ChunkReader(source.database, {
     path: config.sqlitePath,
@@ -70,8 +72,18 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
         options.observer.copied(status(spec, copied, expected, done, Date.now() - startedAt))
       }
       rows.set(spec.name, copied)
-      const finish = spec.owned ? finishSql(table, spec) : undefined
-      for (const sql of [...(finish?.statements ?? []), ...(finish?.uniques ?? [])]) await client.query(sql)
+      const finish = spec.owned ? finishPlan(table, spec) : undefined
+      if (finish?.key !== undefined) await client.query(finish.key)
+      for (const index of finish?.indexes ?? []) {
+        await client.query('SAVEPOINT slipway_index')
+        try {
+          await createIndex(client, spec, index)
+        } catch (error) {
+          if (!indexCannotHold(error)) throw error
+          await client.query('ROLLBACK TO SAVEPOINT slipway_index')
+          warn(`${spec.name}: index ${index.name} is left out: ${messageOf(error)}`)
+        }
+      }
       for (const text of finish?.skipped ?? []) warn(text)
     }
     for (const text of await wakeUp(client, [...sleepers, ...foreignKeySql(planned)])) warn(text)

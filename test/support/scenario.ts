@@ -27,6 +27,7 @@ export class Scenario implements AsyncDisposable {
   readonly slipway: Slipway
   readonly #options: ScenarioOptions
   #daemon: Daemon | undefined
+  #mended = false
 
   private constructor(
     workspace: Workspace,
@@ -138,6 +139,11 @@ export class Scenario implements AsyncDisposable {
         `lag zero (${JSON.stringify(lag)}), but ${result.total} differences:\n${show(result)}\n${this.daemon.process.tail()}`,
       )
     }
+    // A new copy heals everything: what replication itself can do must not hide behind it.
+    const anew = copiesAnew(this.daemon)
+    if (!this.#mended && anew > 0) {
+      throw new Error(`equal, but only after ${anew} new copies\n${this.daemon.process.tail()}`)
+    }
     return lag
   }
 
@@ -146,6 +152,7 @@ export class Scenario implements AsyncDisposable {
    * or has ended with an error. Never caught up with a difference: that is an error at once.
    */
   async mendedOrStopped(ms = 20_000): Promise<'equal' | 'stopped'> {
+    this.#mended = true
     let last = ''
     return await until(
       async () => {
@@ -183,4 +190,9 @@ export class Scenario implements AsyncDisposable {
     await this.database.drop()
     this.workspace[Symbol.dispose]()
   }
+}
+
+/** How often the daemon gave up replication and copied everything again, by its own log. */
+export function copiesAnew(daemon: Daemon): number {
+  return daemon.process.stderr.match(/copying anew|copied anew|full difference/g)?.length ?? 0
 }
