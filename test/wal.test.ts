@@ -69,6 +69,7 @@ test(`PostgreSQL down for ${DOWN / 1000} s under load`, { timeout: FULL ? 300_00
   expect(report.unexpected).toEqual([])
   // Each commit writes three pages of 4 KiB at least: more than the bound went through the log.
   expect(report.acked * 3 * 4096).toBeGreaterThan(BOUND)
+  expect(slipway.copiesAnew()).toBe(0)
   await expectEqual({ sqlitePath, postgresUrl: server.url })
 })
 
@@ -93,5 +94,6 @@ test('a busy snapshot under load', { timeout: 120_000 }, async () => {
   expect(await watch.stop()).toBeLessThan(BOUND)
   expect(report.unexpected).toEqual([])
   expect(report.acked * 3 * 4096).toBeGreaterThan(BOUND)
+  expect(slipway.copiesAnew()).toBe(0)
   await expectEqual({ sqlitePath, postgresUrl: database.url })
 })

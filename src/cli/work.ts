@@ -45,6 +45,12 @@ export interface UninstallOutcome {
   readonly warnings: readonly string[]
 }
 
+export interface UninstallOptions {
+  readonly observer: Observer
+  /** PostgreSQL is gone for good: only the source is cleaned. */
+  readonly sqliteOnly: boolean
+}
+
 export interface DemoOptions {
   /** Keep it running until the signal. */
   readonly stay: boolean
@@ -58,7 +64,7 @@ export interface Work {
   daemon(config: Config, options: DaemonOptions): Daemon
   /** Of the source: `wal`, `delete`, … Reads only. */
   journalMode(config: Config): Promise<string>
-  uninstall(config: Config, options: { readonly observer: Observer }): Promise<UninstallOutcome>
+  uninstall(config: Config, options: UninstallOptions): Promise<UninstallOutcome>
   /** Resolves with the exit code. */
   demo(options: DemoOptions): Promise<number>
 }

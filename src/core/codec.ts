@@ -36,9 +36,14 @@ function isDecimal(text: string): string {
   return `(${text} GLOB '*[0-9]*' AND ${text} NOT GLOB '*[^0-9.-]*' AND ${text} NOT GLOB '?*-*' AND ${text} NOT GLOB '*.*.*')`
 }
 
+/** 16 digits where they are enough: SQLite writes 17, and numeric would show the last one. */
+function shortest(x: string): string {
+  return `CASE WHEN CAST(printf('%!.16g',${x}) AS REAL)=${x} THEN printf('%!.16g',${x}) ELSE CAST(${x} AS TEXT) END`
+}
+
 /** Any decimal. Text counts when it is written as a plain decimal, which PostgreSQL then keeps digit by digit. */
 const numeric: Codec = (x) =>
-  `CASE typeof(${x}) WHEN 'integer' THEN CAST(${x} AS TEXT) WHEN 'real' THEN CAST(${x} AS TEXT) ` +
+  `CASE typeof(${x}) WHEN 'integer' THEN CAST(${x} AS TEXT) WHEN 'real' THEN ${shortest(x)} ` +
   `WHEN 'text' THEN CASE WHEN ${isDecimal(x)} THEN ${x} END END`
 
 /** numeric(p,s) rounds in silence: what has more digits than it keeps is a misfit. */
@@ -178,7 +183,8 @@ const KEYS: Readonly<Record<string, Codec>> = {
   integer: BY_TYPE.integer as Codec,
   bigint,
   'double precision': (x) => `CASE typeof(${x}) WHEN 'real' THEN CAST(${x} AS TEXT) END`,
-  numeric: (x) => `CASE WHEN typeof(${x}) IN ('integer','real') THEN CAST(${x} AS TEXT) END`,
+  numeric: (x) =>
+    `CASE typeof(${x}) WHEN 'integer' THEN CAST(${x} AS TEXT) WHEN 'real' THEN ${shortest(x)} END`,
   boolean,
   text: (x) => `CASE typeof(${x}) WHEN 'text' THEN ${copyEscape(x)} END`,
   'character varying': (x) => `CASE typeof(${x}) WHEN 'text' THEN ${copyEscape(x)} END`,

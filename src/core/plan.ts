@@ -62,6 +62,9 @@ export function asKey(type: string): string {
   return `key: ${type}`
 }
 
+/** Collations that every SQLite has; any other exists in the application only. */
+export const BUILT_IN_COLLATIONS: ReadonlySet<string> = new Set(['BINARY', 'NOCASE', 'RTRIM'])
+
 /** The columns that identify a row: the primary key, else a unique index of plain columns without NULLs. */
 export function naturalKey(
   source: SourceTable,
@@ -300,9 +303,14 @@ function chooseKey(
   problems: string[],
 ): readonly { kind: KeySpec['kind']; name: string }[] {
   const natural = naturalKey(source)
+  const foreign = source.indexes.some(
+    (index) =>
+      index.origin === 'pk' &&
+      index.parts.some((part) => !BUILT_IN_COLLATIONS.has(part.collation.toUpperCase())),
+  )
   // A primary key of a rowid table may hold NULL, several times over (trap C15).
   const nullKeys = natural?.kind === 'primary' && profile?.nullKeys === true
-  if (natural !== undefined && !nullKeys && natural.columns.every(hasType)) {
+  if (natural !== undefined && !nullKeys && !foreign && natural.columns.every(hasType)) {
     return natural.columns.map((name) => ({ kind: natural.kind, name }))
   }
   const why =

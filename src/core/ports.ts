@@ -157,6 +157,8 @@ export interface Stream extends AsyncDisposable {
   readonly phase: Phase
   /** Newest head that any chunk of the copy has seen: the catch-up ends when it is passed. */
   newest(): Promise<Seq>
+  /** A reason to copy anew: somebody could write to the target past the gate. Undefined where all is closed. */
+  breach(): Promise<string | undefined>
   /** Stores a phase, as the holder. */
   enter(phase: Phase): Promise<void>
 }

@@ -49,6 +49,8 @@ export interface SourceTable {
   readonly autoincrement: boolean
   readonly indexes: readonly SourceIndex[]
   readonly foreignKeys: readonly SourceForeignKey[]
+  /** Names of the application's own triggers. */
+  readonly triggers: readonly string[]
   /** A name of the rowid that no real column shadows; undefined for WITHOUT ROWID or when all three are taken. */
   readonly rowid: string | undefined
   /** The column that is the rowid itself (INTEGER PRIMARY KEY). */

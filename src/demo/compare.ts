@@ -8,7 +8,8 @@ import pg from 'pg'
 import { type SqliteValue, sameValue } from './compare-values.ts'
 
 export interface CompareOptions {
-  readonly sqlitePath: string
+  /** A path, or a connection that stays open: then in whatever transaction it is in. */
+  readonly sqlite: string | Database.Database
   readonly postgresUrl: string
   readonly schema: string
   /** Default: every table of the file but bookkeeping. Names are the same on both sides. */
@@ -38,21 +39,24 @@ const FETCH_ROWS = 500
 const SHOWN_CHARACTERS = 60
 
 export async function compareDatabases(options: CompareOptions): Promise<readonly TableComparison[]> {
-  const sqlite = new Database(options.sqlitePath, { readonly: true, fileMustExist: true })
+  const given = typeof options.sqlite === 'string' ? undefined : options.sqlite
+  const sqlite = given ?? new Database(options.sqlite as string, { readonly: true, fileMustExist: true })
+  const inTransaction = sqlite.inTransaction
   const client = new pg.Client({ connectionString: options.postgresUrl })
   await client.connect()
   try {
     await client.query("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET bytea_output = 'hex'")
     await client.query('SET extra_float_digits = 1')
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    sqlite.exec('BEGIN')
+    if (!sqlite.inTransaction) sqlite.exec('BEGIN')
     const results: TableComparison[] = []
     for (const table of options.tables ?? tablesOf(sqlite)) {
       results.push(await compareTable(sqlite, client, options, table))
     }
     return results
   } finally {
-    sqlite.close()
+    if (given === undefined) sqlite.close()
+    else if (!inTransaction) sqlite.exec('COMMIT')
     await client.end()
   }
 }

@@ -69,7 +69,7 @@ export class Story {
     const tally = await this.#stopWriter(writer)
     const drainSeconds = await this.#applied(watch, 'lag zero after the last write')
     say('The newsroom rests, and lag is zero: every value is compared')
-    const comparison = await compareDatabases({ sqlitePath, postgresUrl, schema: 'public' })
+    const comparison = await compareDatabases({ sqlite: sqlitePath, postgresUrl, schema: 'public' })
     const lag = { medianLagSeconds: watch.median, highestLagSeconds: watch.highest }
     return { comparison, tally, copySeconds, caughtUpSeconds, drainSeconds, ...lag }
   }

@@ -177,6 +177,10 @@ export class Connection {
     return this.#client !== undefined
   }
 
+  get closed(): boolean {
+    return this.#closed
+  }
+
   /** Runs `work` with the session to itself. A lost session is dropped and reported as transient. */
   async use<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
     const run = this.#tail.then(async () => {
@@ -255,7 +259,7 @@ export class Connection {
   /** Closes after the work in flight; a server that does not answer is left after a second. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.race([this.#tail, sleep(5_000, undefined, { ref: false })])
+    await Promise.race([this.#tail, sleep(1_000, undefined, { ref: false })])
     const client = this.#client
     this.#client = undefined
     if (client !== undefined)

@@ -19,6 +19,8 @@ export interface ControlState {
   readonly authority: Authority
   readonly epoch: number
   readonly holder: string
+  /** Path of the file that is moved. */
+  readonly source: string
   readonly tables: readonly TableSpec[]
   /** Of this migration on this server; the source notes whom it serves. */
   readonly identity: string
@@ -110,6 +112,7 @@ export class Control {
         authority: row.authority,
         epoch: Number(row.epoch),
         holder: row.holder,
+        source: row.source,
         tables: row.tables,
         identity: row.identity,
         installation: row.installation,

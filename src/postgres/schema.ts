@@ -92,6 +92,9 @@ export function finishPlan(source: SourceTable, spec: TableSpec): FinishPlan {
       skipped.push(`${source.name}.${column.name}: the default ${column.defaultSql} is not carried over`)
     }
   }
+  if (/\bCHECK\s*\(/i.test(source.sql)) skipped.push(`${source.name}: CHECK constraints are not carried over`)
+  if (source.triggers.length > 0)
+    skipped.push(`${source.name}: triggers are not carried over (${source.triggers.join(', ')})`)
   return { key: copiesDirectly(source, spec) ? keySql(table, spec) : undefined, indexes, skipped }
 }
 

@@ -9,6 +9,8 @@ export type LoopEnd = { readonly kind: 'anew'; readonly reason: string } | { rea
 
 /** While nothing happens the position is read from the target again this often: it may have been put back. */
 const CONFIRM_MS = 2_000
+/** The target's gate is looked at this often. */
+const BREACH_MS = 20_000
 
 interface LoopState {
   /** Last position that the target confirmed. */
@@ -35,6 +37,7 @@ export async function applyLoop(deps: {
   const { stream, state, pause, observer, signal } = deps
   const newest: Seq = await stream.newest()
   let confirmedAt = 0
+  let guardedAt = Date.now()
   const confirm = async (): Promise<void> => {
     state.applied = await stream.target.checkpoint()
     confirmedAt = Date.now()
@@ -50,6 +53,11 @@ export async function applyLoop(deps: {
     if (state.phase === 'catching_up' && from.seq >= newest) {
       await stream.copyTarget.settle()
       await deps.enter('replicating')
+    }
+    if (Date.now() - guardedAt > BREACH_MS) {
+      const breach = await stream.breach()
+      if (breach !== undefined) return { kind: 'anew', reason: breach }
+      guardedAt = Date.now()
     }
     const startedAt = performance.now()
     const result = await stream.source.read(from, signal)

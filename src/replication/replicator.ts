@@ -223,6 +223,7 @@ export class Replicator {
 
   #running(): void {
     this.#everRan = true
+    if (this.#blocked.length > 0) this.#deps.observer.step('going on: what was in the way is gone')
     this.#blocked = []
   }
 

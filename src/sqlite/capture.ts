@@ -6,7 +6,7 @@ import type { SourceTable } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import { captureSql, changelogSql, controlSql } from './capture-sql.ts'
 import { readHead } from './head.ts'
-import { isSqliteError, openWriter, type Sqlite, sourceFailure } from './open.ts'
+import { isSqliteError, openWriter, type Sqlite, sourceFailure, switchJournal } from './open.ts'
 
 /** Slipway's notes in the source. */
 export interface SourceControl {
@@ -247,7 +247,7 @@ function primaryKey(source: SourceTable): string {
  * Takes everything of slipway out of the source and gives it its journal mode back. Returns what was removed;
  * the schema is then as it was.
  */
-export function uninstallCapture(path: string): { removed: string[]; warnings: string[] } {
+export async function uninstallCapture(path: string): Promise<{ removed: string[]; warnings: string[] }> {
   const writer = openWriter(path)
   const warnings: string[] = []
   try {
@@ -269,13 +269,11 @@ export function uninstallCapture(path: string): { removed: string[]; warnings: s
       .immediate()
     const mode = control?.journalModeBefore ?? ''
     if (mode !== '') {
-      try {
-        const now = String(writer.pragma(`journal_mode = ${mode}`, { simple: true }))
-        if (now !== mode)
-          warnings.push(`the journal mode stays "${now}": other connections are open; it was "${mode}"`)
-      } catch (error) {
-        if (!isSqliteError(error)) throw error
-        warnings.push(`the journal mode stays WAL (${(error as Error).message}); it was "${mode}"`)
+      const now = await switchJournal(writer, mode).catch((error: unknown) => (error as Error).message)
+      if (now !== mode) {
+        warnings.push(
+          `the journal mode stays WAL (${now}): other connections are open. It was "${mode}"; with the application stopped: sqlite3 ${path} 'PRAGMA journal_mode=${mode}'`,
+        )
       }
     }
     return { removed, warnings }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { Failure } from '../core/errors.ts'
 import { quote } from '../core/quote.ts'
 import type { Inventory, SourceForeignKey, SourceIndex, SourceTable } from '../core/source-schema.ts'
 import type { Sqlite } from './open.ts'
@@ -54,10 +55,22 @@ export function introspect(
       .prepare(`SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' ORDER BY name`)
       .all() as { name: string; type: string; wr: bigint; strict: bigint }[]
     for (const row of rows) {
-      if (row.type === 'view' || /^sqlite_/i.test(row.name) || OWN_TABLES.has(row.name)) continue
+      if (row.type === 'shadow' || /^sqlite_/i.test(row.name) || OWN_TABLES.has(row.name)) continue
       const reason = skipReason(row, included, excluded)
       if (reason !== undefined) skipped.push({ name: row.name, reason })
       else tables.push(readTable(database, row.name, row.wr === 1n, row.strict === 1n))
+    }
+    for (const [index, glob] of included.entries()) {
+      if (tables.some((table) => glob.test(table.name))) continue
+      throw new Failure({
+        code: 'no_such_table',
+        exit: 2,
+        message: `TABLES names ${include[index]}, and the source has no such table that could be moved`,
+        remedy: `It has ${rows
+          .filter((row) => row.type === 'table')
+          .map((row) => row.name)
+          .join(', ')}.`,
+      })
     }
     return { tables, skipped, schemaVersion }
   })()
@@ -70,7 +83,7 @@ function skipReason(
 ): string | undefined {
   if (row.type === 'virtual')
     return 'a virtual table has no triggers and no rows of its own (full text: use tsvector or pg_trgm)'
-  if (row.type === 'shadow') return 'a shadow table belongs to a virtual table'
+  if (row.type === 'view') return 'a view is yours to make again in PostgreSQL'
   if (included.length > 0 && !included.some((glob) => glob.test(row.name))) return 'not in TABLES'
   if (excluded.some((glob) => glob.test(row.name))) return 'in EXCLUDE_TABLES'
   if (included.length === 0 && BOOKKEEPING.has(row.name.toLowerCase())) {
@@ -112,6 +125,12 @@ function readTable(database: Sqlite, name: string, withoutRowid: boolean, strict
     autoincrement: rowidColumn !== undefined && /\bAUTOINCREMENT\b/i.test(own.sql),
     indexes,
     foreignKeys: readForeignKeys(database, name),
+    triggers: database
+      .prepare(
+        `SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND name NOT GLOB '_slipway_*'`,
+      )
+      .pluck()
+      .all(name) as string[],
     rowid: withoutRowid ? undefined : ['rowid', '_rowid_', 'oid'].find((alias) => !taken.has(alias)),
     rowidColumn,
     sql: own.sql,

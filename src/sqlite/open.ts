@@ -175,17 +175,32 @@ export function sourceFailure(path: string, error: unknown): Failure {
  */
 export function openReader(path: string): Sqlite {
   checkFile(path)
-  let database: Sqlite | undefined
   try {
-    database = new Database(path, { readonly: true, fileMustExist: true, timeout: 1_000 })
+    return readOnly(path)
+  } catch (error) {
+    // A journal that a killed application left behind has to be rolled back first, which SQLite does for a writer.
+    if (!(error as { code?: string }).code?.startsWith('SQLITE_READONLY')) throw sourceFailure(path, error)
+  }
+  try {
+    const writer = new Database(path, { fileMustExist: true, timeout: WRITE_TIMEOUT_MS })
+    writer.pragma('schema_version')
+    writer.close()
+    return readOnly(path)
+  } catch (error) {
+    throw sourceFailure(path, error)
+  }
+}
+
+function readOnly(path: string): Sqlite {
+  const database = new Database(path, { readonly: true, fileMustExist: true, timeout: 1_000 })
+  try {
     database.defaultSafeIntegers(true)
-    // Not `trusted_schema`: reading must not need functions that only the application registers (trap V26).
     database.pragma('schema_version')
     database.pragma('query_only = 1')
     return database
   } catch (error) {
-    database?.close()
-    throw sourceFailure(path, error)
+    database.close()
+    throw error
   }
 }
 
@@ -246,7 +261,7 @@ export async function ensureWal(
   }
   const writer = openWriter(path)
   try {
-    const mode = await switchToWal(writer)
+    const mode = await switchJournal(writer, 'wal')
     if (mode !== 'wal') {
       throw new Failure({
         code: 'not_wal',
@@ -264,10 +279,10 @@ export async function ensureWal(
 }
 
 /** The switch needs the file for itself for a moment and does not wait by itself: a writer is often in the way. */
-async function switchToWal(writer: Sqlite): Promise<string> {
+export async function switchJournal(writer: Sqlite, mode: string): Promise<string> {
   for (const deadline = Date.now() + WRITE_TIMEOUT_MS; ; ) {
     try {
-      return String(writer.pragma('journal_mode = WAL', { simple: true }))
+      return String(writer.pragma(`journal_mode = ${mode}`, { simple: true }))
     } catch (error) {
       const busy = (error as { code?: string }).code?.startsWith('SQLITE_BUSY') === true
       if (!busy || Date.now() > deadline) throw error

@@ -1,6 +1,8 @@
 import { codecFor, keyField } from '../core/codec.ts'
+import { Failure } from '../core/errors.ts'
 import {
   asKey,
+  BUILT_IN_COLLATIONS,
   type ColumnProfile,
   columnTypes,
   keyTypes,
@@ -78,6 +80,24 @@ export async function profileTable(
     byColumn.set(column, profile)
   })
   return { columns: byColumn, nullKeys }
+}
+
+/**
+ * A WITHOUT ROWID table is ordered by its key: with a collation that only the application has, nothing of it can be
+ * read here (trap V26). Elsewhere such a key only means that the rowid takes its place.
+ */
+export function refuseForeignCollation(table: SourceTable): void {
+  const foreign = table.indexes
+    .filter((index) => index.origin === 'pk')
+    .flatMap((index) => index.parts)
+    .find((part) => !BUILT_IN_COLLATIONS.has(part.collation.toUpperCase()))
+  if (!table.withoutRowid || foreign === undefined) return
+  throw new Failure({
+    code: 'source_collation',
+    message: `${table.name} is ordered by the collation ${foreign.collation}, which only the application has`,
+    remedy: `Leave the table out: EXCLUDE_TABLES=${table.name}`,
+    facts: { table: table.name },
+  })
 }
 
 /** Cheaper forms of "the codec yields NULL" where the storage class decides alone. */

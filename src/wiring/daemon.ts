@@ -9,6 +9,9 @@ import { openTarget, type TargetSession } from './session.ts'
 /** A server that starts together with the daemon may need a moment; a wrong setting should not look like one. */
 const START_PATIENCE_MS = 5_000
 
+/** How long a batch in flight may take to end when the daemon is stopped. */
+const STOP_PATIENCE_MS = 4_000
+
 /** The daemon as the CLI runs it: one replicator, and the operator that people ask. */
 export function createDaemon(config: Config, options: DaemonOptions): Daemon {
   let target: TargetSession | undefined
@@ -65,7 +68,10 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
     },
     stop: async () => {
       stop.abort()
+      // A server that does not answer is not waited for: what is not committed is done again at the next start.
+      const cut = setTimeout(() => target?.cut(), STOP_PATIENCE_MS)
       await running?.catch(() => undefined)
+      clearTimeout(cut)
       await target?.[Symbol.asyncDispose]()
     },
     failed: failed.promise,

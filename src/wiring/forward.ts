@@ -9,6 +9,7 @@ import type { Inventory } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
+import { findBreach } from '../postgres/dormant.ts'
 import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
 import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
@@ -34,7 +35,7 @@ import {
   type SourceFacts,
   type Sqlite,
 } from '../sqlite/open.ts'
-import { profileTable } from '../sqlite/profile.ts'
+import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
@@ -118,7 +119,8 @@ export class ForwardFactory implements StreamFactory {
 
   async acquire(): ReturnType<StreamFactory['acquire']> {
     if (!this.#prepared) await this.#prepare()
-    this.facts.control = await this.#target.control.read()
+    const control = await this.#control()
+    this.#refuseOtherFile(control)
     return await this.#target.control.acquire(this.#target.lock)
   }
 
@@ -160,28 +162,21 @@ export class ForwardFactory implements StreamFactory {
     const reader = openReader(sqlitePath)
     stack.defer(() => void reader.close())
     let facts = readFacts(reader, sqlitePath)
+    this.facts.source = facts
     const limit = this.#config.maxWalMb * 1024 * 1024
     const gate = new ReaderGate(sqlitePath, limit)
     this.facts.gateWaiting = () => gate.waiting
-    const owner = `${control.identity} ${this.#config.migrationName}`
+    const owner = this.#owner(control)
     const noted = readControl(reader)
-    refuseOtherOwner(sqlitePath, noted, owner)
     const goesOn =
       anew === undefined &&
       control.phase !== 'new' &&
       noted !== undefined &&
       noted.installation === control.installation &&
       isIntact(reader, noted)
-    let journalModeBefore: string | undefined
-    if (facts.journalMode !== 'wal') {
-      reader.close()
-      journalModeBefore = (await ensureWal(sqlitePath, facts, this.#options.enableWal || noted !== undefined))
-        .changedFrom
-      facts = { ...facts, journalMode: 'wal' }
-    }
-    this.facts.source = facts
-    const source = stack.use(new Reopened(reader.open ? reader : openReader(sqlitePath))).database
-    const inventory = introspect(source, this.#config.tables, this.#config.excludeTables)
+    const breach = goesOn ? await findBreach(this.#target.connection, control.tables) : undefined
+    if (breach !== undefined) anew = breach
+    const inventory = introspect(reader, this.#config.tables, this.#config.excludeTables)
     if (inventory.tables.length === 0) {
       throw new Failure({
         code: 'nothing_to_move',
@@ -192,14 +187,21 @@ export class ForwardFactory implements StreamFactory {
     const added = inventory.tables.filter((table) => !control.tables.some((spec) => spec.name === table.name))
     if (goesOn && added.length > 0)
       anew = `TABLES now names more: ${added.map((table) => table.name).join(', ')}`
+    let journalModeBefore: string | undefined
     let planned: readonly PlannedTable[]
     let installation: Installation | undefined
     if (goesOn && anew === undefined) planned = goOnWith(control.tables, inventory)
     else {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
-      planned = await this.#plan(source, inventory, control, gate, signal)
+      planned = await this.#plan(reader, inventory, control, gate, signal)
       if (control.phase === 'new') await this.#backup(signal)
+      // The last thing before capture: a plan that is refused leaves the file in the mode that it had.
+      if (facts.journalMode !== 'wal') {
+        const consent = this.#options.enableWal || noted !== undefined
+        journalModeBefore = (await ensureWal(sqlitePath, facts, consent)).changedFrom
+        facts = { ...facts, journalMode: 'wal' }
+      }
       installation = installCapture({
         path: sqlitePath,
         owner,
@@ -210,6 +212,11 @@ export class ForwardFactory implements StreamFactory {
       for (const warning of installation.warnings) this.#warn(warning)
       this.#options.observer.step(`capture installed on ${planned.length} tables`)
     }
+    if (facts.journalMode !== 'wal') {
+      facts = { ...facts, journalMode: 'wal' }
+      await ensureWal(sqlitePath, { ...facts, journalMode: '' }, true)
+    }
+    this.facts.source = facts
     const tables = planned.map(({ spec }) => spec)
     const encoding = facts.encoding
     const workers = Math.max(1, this.#config.snapshotWorkers)
@@ -217,7 +224,7 @@ export class ForwardFactory implements StreamFactory {
     const sessions = Array.from({ length: workers }, (_, index) => this.#target.connect(`copy ${index}`))
     const apply = this.#target.connect('apply')
     stack.defer(async () => void (await Promise.all([...sessions, apply].map((session) => session.close()))))
-    const copySource = new ChunkReader(source, {
+    const copySource = new ChunkReader(reader, {
       path: sqlitePath,
       gate,
       encoding,
@@ -264,6 +271,7 @@ export class ForwardFactory implements StreamFactory {
       workers,
       phase,
       newest: async () => (await holder.checkpoint())?.newest ?? 0n,
+      breach: () => findBreach(connection, tables),
       enter: async (next: Phase) => {
         await holder.note({ phase: next })
         this.facts.control = await holder.read()
@@ -273,6 +281,28 @@ export class ForwardFactory implements StreamFactory {
         this.facts.gateWaiting = () => undefined
         await held.disposeAsync()
       },
+    }
+  }
+
+  #owner(control: ControlState): string {
+    return `${control.identity} ${this.#config.migrationName}`
+  }
+
+  /** The name of a migration comes from the file's name: another file of that name must not take the target over. */
+  #refuseOtherFile(control: ControlState): void {
+    const { sqlitePath, migrationName } = this.#config
+    const reader = openReader(sqlitePath)
+    try {
+      const noted = readControl(reader)
+      refuseOtherOwner(sqlitePath, noted, this.#owner(control))
+      if (control.phase === 'new' || noted !== undefined || control.source === sqlitePath) return
+      throw new Failure({
+        code: 'source_other_file',
+        message: `the migration "${migrationName}" moves ${control.source}, and ${sqlitePath} is another file`,
+        remedy: `Give this one a name of its own (MIGRATION_NAME=${migrationName}_2) and another POSTGRES_SCHEMA, or end the other: slipway uninstall`,
+      })
+    } finally {
+      reader.close()
     }
   }
 
@@ -302,6 +332,7 @@ export class ForwardFactory implements StreamFactory {
     for (const { name, reason } of inventory.skipped) this.#warn(`${name} is not copied: ${reason}`)
     const profiles = new Map<string, Awaited<ReturnType<typeof profileTable>>>()
     for (const table of inventory.tables) {
+      refuseForeignCollation(table)
       const profile = await profileTable(source, table, gate, signal)
       profiles.set(table.name, { ...profile, widened: this.#widenedOf(table.name) })
     }
@@ -339,6 +370,7 @@ export class ForwardFactory implements StreamFactory {
         this.#options.observer.step(`backup: ${Math.floor((100 * done) / Math.max(1, total))} %`)
       },
     )
+    for (const warning of backup.warnings) this.#warn(warning)
     this.facts.backup = backup
     await this.#target.control.note({ backup })
     this.#options.observer.step(`backup at ${backup.path}, checked`)
@@ -364,17 +396,4 @@ function goOnWith(stored: readonly TableSpec[], inventory: Inventory): PlannedTa
     }
     return { source, spec, warnings: [] }
   })
-}
-
-/** A reader that is closed with the stream. */
-class Reopened implements Disposable {
-  readonly database: Sqlite
-
-  constructor(database: Sqlite) {
-    this.database = database
-  }
-
-  [Symbol.dispose](): void {
-    this.database.close()
-  }
 }

@@ -3,9 +3,11 @@ import type { Config } from '../core/config.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import type { TableStatus } from '../core/operator.ts'
 import { planTables } from '../core/plan.ts'
-import type { TableSpec } from '../core/table.ts'
+import { quote } from '../core/quote.ts'
+import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
 import { compareDatabases } from '../demo/compare.ts'
 import { putToSleep, targetName, wakeUp } from '../postgres/dormant.ts'
+import { advanceIdentities } from '../postgres/identities.ts'
 import { createIndex, indexCannotHold } from '../postgres/indexes.ts'
 import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
 import { checkTarget, ensureSchema } from '../postgres/preflight.ts'
@@ -14,8 +16,8 @@ import { copyInto, targetColumns } from '../postgres/stage.ts'
 import { ChunkReader } from '../sqlite/chunks.ts'
 import { openFrozen } from '../sqlite/frozen.ts'
 import { introspect } from '../sqlite/introspect.ts'
-import { readFacts } from '../sqlite/open.ts'
-import { profileTable } from '../sqlite/profile.ts'
+import { readFacts, type Sqlite } from '../sqlite/open.ts'
+import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { openTarget } from './session.ts'
 
@@ -40,8 +42,10 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
   for (const { name, reason } of inventory.skipped) warn(`${name} is not copied: ${reason}`)
   const profiles = new Map<string, Awaited<ReturnType<typeof profileTable>>>()
   options.observer.step(`looking at the values of ${inventory.tables.length} tables`)
-  for (const table of inventory.tables)
+  for (const table of inventory.tables) {
+    refuseForeignCollation(table)
     profiles.set(table.name, await profileTable(source.database, table, gate, options.signal))
+  }
   const targets = await introspectTarget(target.connection, config.postgresSchema)
   const taken = await otherRelations(target.connection, config.postgresSchema)
   const planned = planTables(inventory.tables, profiles, targets, config.postgresSchema, new Set(), taken)
@@ -89,15 +93,27 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
     for (const text of await wakeUp(client, [...sleepers, ...foreignKeySql(planned)])) warn(text)
   })
   await target.connection.use(async (client) => {
+    await advanceIdentities(
+      client,
+      planned.map(({ spec }) => spec),
+    )
     for (const { spec } of planned) await client.query(`ANALYZE ${targetName(spec)}`)
   })
   await verify(
+    source.database,
     config,
     target.url,
     planned.map(({ spec }) => spec),
     options,
     warn,
   )
+  // Nothing is replicated into it, and the application's inserts do not know it.
+  await target.connection.use(async (client) => {
+    for (const { spec } of planned) {
+      if (spec.key.kind === 'rowid')
+        await client.query(`ALTER TABLE ${targetName(spec)} DROP COLUMN ${quote(HIDDEN_KEY)}`)
+    }
+  })
   const tables = planned.map(({ spec }) => ({
     table: spec.name,
     target: spec.target,
@@ -128,6 +144,7 @@ function status(spec: TableSpec, copied: number, expected: number, done: boolean
 
 /** By a reader that shares no code with the copy. It knows one name for both sides, so renamed tables are named. */
 async function verify(
+  source: Sqlite,
   config: Config,
   url: string,
   tables: readonly TableSpec[],
@@ -140,7 +157,7 @@ async function verify(
     warn(`${table.name} has other names in the target and is not compared`)
   options.observer.step('comparing every value')
   const results = await compareDatabases({
-    sqlitePath: config.sqlitePath,
+    sqlite: source,
     postgresUrl: url,
     schema: config.postgresSchema,
     tables: tables.filter(same).map((table) => table.name),

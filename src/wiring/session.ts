@@ -27,8 +27,9 @@ export async function openTarget(config: Config, onLog: (line: string) => void):
       : undefined
   const url = embedded?.url ?? config.postgresUrl
   const holder = crypto.randomUUID()
-  const opened: Connection[] = []
+  let opened: Connection[] = []
   const connect = (purpose: string): Connection => {
+    opened = opened.filter((each) => !each.closed)
     const connection = new Connection(url, sessionName(holder, purpose))
     opened.push(connection)
     return connection

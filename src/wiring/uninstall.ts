@@ -1,34 +1,44 @@
-import type { UninstallOutcome } from '../cli/work.ts'
+import type { UninstallOptions, UninstallOutcome } from '../cli/work.ts'
 import type { Config } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
-import type { Observer } from '../core/observer.ts'
 import { quote } from '../core/quote.ts'
 import { HIDDEN_KEY } from '../core/table.ts'
 import { readDormant, takeGateOff, targetName, wakeUp, withPartitions } from '../postgres/dormant.ts'
+import { advanceIdentities } from '../postgres/identities.ts'
 import { uninstallCapture } from '../sqlite/capture.ts'
 import { checkFile, checkWritable } from '../sqlite/open.ts'
 import { openTarget, type TargetSession } from './session.ts'
 
 /** Takes everything of slipway out of both engines; the copied rows stay in PostgreSQL. */
-export async function uninstall(
-  config: Config,
-  options: { readonly observer: Observer },
-): Promise<UninstallOutcome> {
+export async function uninstall(config: Config, options: UninstallOptions): Promise<UninstallOutcome> {
   checkFile(config.sqlitePath)
   checkWritable(config.sqlitePath)
   await using target = await openTarget(config, (line) => options.observer.step(line))
-  let postgres: { removed: string[]; warnings: string[] }
-  try {
-    postgres = await cleanTarget(target)
-  } catch (error) {
-    if (!(error instanceof Failure) || error.policy !== 'transient') throw error
-    postgres = { removed: [], warnings: [`PostgreSQL was not cleaned: ${error.message}`] }
-  }
-  const sqlite = uninstallCapture(config.sqlitePath)
+  const postgres = options.sqliteOnly
+    ? { removed: [], warnings: ['PostgreSQL was not asked and is as it was'] }
+    : await cleaned(target)
+  const sqlite = await uninstallCapture(config.sqlitePath)
   return {
     sqlite: sqlite.removed,
     postgres: postgres.removed,
     warnings: [...postgres.warnings, ...sqlite.warnings],
+  }
+}
+
+/** Without PostgreSQL nobody knows whether a daemon runs: then a person has to say that SQLite alone is meant. */
+async function cleaned(target: TargetSession): ReturnType<typeof cleanTarget> {
+  try {
+    return await cleanTarget(target)
+  } catch (error) {
+    if (!(error instanceof Failure) || error.policy !== 'transient') throw error
+    throw new Failure({
+      code: 'target_unreachable',
+      exit: error.exit,
+      message: `refused: ${error.message}`,
+      remedy:
+        'Start PostgreSQL first. If it is gone for good: stop the daemon, then slipway uninstall --sqlite-only',
+      cause: error,
+    })
   }
 }
 
@@ -62,9 +72,11 @@ async function cleanTarget(target: TargetSession): Promise<{ removed: string[]; 
       removed.push(`gate of ${name}`)
     }
     for (const table of await existing(client, state.tables)) {
-      if (table.owned || table.key.kind !== 'rowid') continue
+      if (table.key.kind !== 'rowid') continue
       await client.query(`ALTER TABLE ${targetName(table)} DROP COLUMN IF EXISTS ${quote(HIDDEN_KEY)}`)
     }
+    // Who goes on with PostgreSQL from here finds it ready to take new rows.
+    await advanceIdentities(client, await existing(client, state.tables))
     await client.query('DELETE FROM slipway.control WHERE migration = $1', [control.migration])
     await client.query(`DROP SEQUENCE IF EXISTS slipway.${quote(`gate_${state.id}`)}`)
     removed.push(`migration ${control.migration}`)

@@ -69,6 +69,7 @@ test(
     // It did watch a target that moved.
     expect(observer.states.size).toBeGreaterThan(10)
     await expectEqual({ sqlitePath, postgresUrl: server.url })
+    expect(slipway.copiesAnew()).toBe(0)
     expect(await sumOf(server)).toBe(TOTAL_BALANCE)
     expect(lag).toMatchObject({ phase: 'replicating', state: 'running', quarantined: 0, pending_changes: 0 })
     expect((await daemon.stop()).code).toBe(0)

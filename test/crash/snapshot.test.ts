@@ -113,6 +113,7 @@ test('PostgreSQL stopped at once in the middle of the copy, twice, under writers
   await daemon.caughtUp()
   expect(report.unexpected).toEqual([])
   await expectEqual({ sqlitePath, postgresUrl: server.url })
+  expect(slipway.copiesAnew()).toBe(0)
   expect((await daemon.stop()).code).toBe(0)
 })
 
@@ -185,6 +186,7 @@ describe('a target that has its uniques, foreign keys and triggers', () => {
       expect(report.unexpected).toEqual([])
       expect(report.acked).toBeGreaterThan(300)
       await expectEqual({ sqlitePath, postgresUrl: database.url })
+      expect(slipway.copiesAnew()).toBe(0)
       expect((await daemon.stop()).code).toBe(0)
     },
   )

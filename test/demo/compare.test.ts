@@ -77,7 +77,7 @@ afterAll(async () => {
 })
 
 async function compared(): Promise<readonly TableComparison[]> {
-  return await compareDatabases({ sqlitePath: path, postgresUrl: database.url, schema: 'public' })
+  return await compareDatabases({ sqlite: path, postgresUrl: database.url, schema: 'public' })
 }
 
 /** What one statement on PostgreSQL, undone afterwards, makes the comparison say. */
@@ -140,7 +140,7 @@ describe('a planted difference is found', () => {
   test('all are counted, a few are described', async () => {
     await client.query('CREATE TABLE kept AS TABLE kinds; UPDATE kinds SET flag = NULL')
     const [kinds] = await compareDatabases({
-      sqlitePath: path,
+      sqlite: path,
       postgresUrl: database.url,
       schema: 'public',
       tables: ['kinds'],

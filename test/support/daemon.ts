@@ -258,6 +258,15 @@ export class Slipway {
     return daemon
   }
 
+  /**
+   * How often its daemons gave up replication and copied everything again, by their own log. A new copy heals
+   * everything, so a test of what replication can do must not let it pass.
+   */
+  copiesAnew(): number {
+    const logs = this.#daemons.map((daemon) => daemon.process.stderr).join('')
+    return logs.match(/copying anew|copied anew|full difference/g)?.length ?? 0
+  }
+
   /** Kills every daemon that is left. For the end of a test, whatever its outcome. */
   async killAll(): Promise<void> {
     for (const daemon of this.#daemons) {

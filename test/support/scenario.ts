@@ -139,8 +139,7 @@ export class Scenario implements AsyncDisposable {
         `lag zero (${JSON.stringify(lag)}), but ${result.total} differences:\n${show(result)}\n${this.daemon.process.tail()}`,
       )
     }
-    // A new copy heals everything: what replication itself can do must not hide behind it.
-    const anew = copiesAnew(this.daemon)
+    const anew = this.slipway.copiesAnew()
     if (!this.#mended && anew > 0) {
       throw new Error(`equal, but only after ${anew} new copies\n${this.daemon.process.tail()}`)
     }
@@ -190,9 +189,4 @@ export class Scenario implements AsyncDisposable {
     await this.database.drop()
     this.workspace[Symbol.dispose]()
   }
-}
-
-/** How often the daemon gave up replication and copied everything again, by its own log. */
-export function copiesAnew(daemon: Daemon): number {
-  return daemon.process.stderr.match(/copying anew|copied anew|full difference/g)?.length ?? 0
 }

@@ -7,6 +7,7 @@ import { combine, logObserver } from '../observers.ts'
 
 interface Options {
   readonly yes?: boolean
+  readonly sqliteOnly?: boolean
   readonly json?: boolean
 }
 
@@ -22,6 +23,7 @@ export function uninstallCommand(context: Context): Command {
     .argument('[sqlite]', 'database file; default: SQLITE_PATH')
     .argument('[postgres]', 'target URL, or "embedded"; default: POSTGRES_URL')
     .option('--yes', 'do not ask')
+    .option('--sqlite-only', 'PostgreSQL is gone for good: clean the file alone')
     .option('--json', 'answer in JSON')
     .addHelpText('after', helpText(EXAMPLES, COPY_SETTINGS.slice(0, 5)))
   return action(
@@ -40,7 +42,10 @@ async function run(context: Context, positionals: readonly string[], options: Op
     terminal.note('Nothing was changed.')
     return 1
   }
-  const outcome = await work.uninstall(config, { observer: combine(logObserver(logger)) })
+  const outcome = await work.uninstall(config, {
+    observer: combine(logObserver(logger)),
+    sqliteOnly: options.sqliteOnly === true,
+  })
   if (json) terminal.json(outcome)
   else {
     for (const engine of ['sqlite', 'postgres'] as const) {
