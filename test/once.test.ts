@@ -32,7 +32,7 @@ test.for(['delete', 'wal', 'read-only'] as const)('a file in mode %s', { timeout
   // Nothing is left beside it either.
   expect(readdirSync(place.path).filter((name) => name !== 'app.db')).toEqual([])
   const result = await expectEqual({ sqlitePath: path, postgresUrl: database.url })
-  expect(result.tables).toBe(9)
+  expect(result.tables).toBe(10)
   // The target is the application's now: keys, uniques, foreign keys, counters; and open.
   const client = await database.connect()
   const { rows } = await client.query<{ name: string }>(

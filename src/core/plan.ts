@@ -1,5 +1,6 @@
 import { keyCodecFor } from './codec.ts'
 import { Failure } from './errors.ts'
+import { quote } from './quote.ts'
 import type { SourceColumn, SourceTable } from './source-schema.ts'
 import { type ColumnSpec, HIDDEN_KEY, type KeyColumn, type KeySpec, type TableSpec } from './table.ts'
 import type { TargetTable } from './target-schema.ts'
@@ -253,7 +254,7 @@ function planExisting(
   if (target.name !== source.name) warnings.push(`${source.name} lands in ${target.name}`)
   if (!target.mine) {
     problems.push(
-      `${target.schema}.${target.name} belongs to ${target.owner}: capture's gate and foreign keys need its owner's rights (GRANT "${target.owner}" TO the role of POSTGRES_URL)`,
+      `${target.schema}.${target.name} belongs to ${target.owner}: capture's gate and foreign keys need its owner's rights (GRANT ${quote(target.owner)} TO ${quote(target.role)};)`,
     )
   }
   if (!target.empty) {

@@ -36,4 +36,6 @@ export interface TargetTable {
   /** The role may ALTER it: it owns it or is a member of its owner. */
   readonly mine: boolean
   readonly owner: string
+  /** The role of POSTGRES_URL. */
+  readonly role: string
 }

@@ -117,7 +117,10 @@ interface Shape {
 
 /** Generated columns are left out. A table without a primary key is walked by its rowid, which slipway keeps in a hidden column. */
 function shapeOf(sqlite: Database.Database, table: string): Shape {
-  const all = sqlite.prepare('SELECT name, pk FROM pragma_table_xinfo(?) WHERE hidden = 0').all(table) as {
+  const all = sqlite
+    .prepare('SELECT name, pk FROM pragma_table_xinfo(?) WHERE hidden = 0')
+    .safeIntegers(false)
+    .all(table) as {
     name: string
     pk: number
   }[]

@@ -123,6 +123,12 @@ export function targetFailure(error: unknown, server: string): Failure {
   })
 }
 
+/** `sslmode` as PostgreSQL's own tools mean it: `require` encrypts, and does not ask who signed the certificate. */
+export function asLibpq(url: string): string {
+  if (!/[?&]sslmode=/.test(url) || /[?&]uselibpqcompat=/.test(url)) return url
+  return `${url}&uselibpqcompat=true`
+}
+
 /** SQLSTATE of what the server refused, also behind a Failure. */
 export function sqlstate(error: unknown): string | undefined {
   const cause = error instanceof Failure ? error.cause : error
@@ -217,7 +223,7 @@ export class Connection {
   async #open(): Promise<pg.Client> {
     if (this.#client !== undefined) return this.#client
     const client = new pg.Client({
-      connectionString: this.#url,
+      connectionString: asLibpq(this.#url),
       application_name: this.#name.slice(0, 63),
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,

@@ -65,13 +65,16 @@ export class Control {
     return this.#epoch
   }
 
-  /** Makes the control row and the gate's sequence at first use: closed, since SQLite leads. */
-  async create(source: string, schema: string): Promise<void> {
+  /**
+   * Makes the control row and the gate's sequence at first use: closed, since SQLite leads. `identity`: noted in the
+   * source by a migration of this name that the server has forgotten.
+   */
+  async create(source: string, schema: string, identity?: string): Promise<void> {
     await this.#connection.transaction(async (client) => {
       const inserted = await client.query(
-        `INSERT INTO slipway.control (migration, phase, authority, epoch, secret, source, schema)
-         VALUES ($1, 'new', 'sqlite', 1, $2, $3, $4) ON CONFLICT (migration) DO NOTHING RETURNING id`,
-        [this.migration, randomBytes(24).toString('base64url'), source, schema],
+        `INSERT INTO slipway.control (migration, phase, authority, epoch, secret, source, schema, identity)
+         VALUES ($1, 'new', 'sqlite', 1, $2, $3, $4, coalesce($5, gen_random_uuid()::text)) ON CONFLICT (migration) DO NOTHING RETURNING id`,
+        [this.migration, randomBytes(24).toString('base64url'), source, schema, identity ?? null],
       )
       if (inserted.rowCount === 0) {
         const { rows } = await client.query('SELECT schema FROM slipway.control WHERE migration = $1', [

@@ -41,7 +41,7 @@ export async function putToSleep(client: pg.ClientBase, tables: readonly TableSp
   const names = await withPartitions(client, tables)
   const keys = await client.query(
     `SELECT con.conname AS name, format('%I.%I', n.nspname, c.relname) AS tbl, pg_get_constraintdef(con.oid) AS definition,
-            pg_has_role(c.relowner, 'USAGE') AS mine, pg_get_userbyid(c.relowner) AS owner
+            pg_has_role(c.relowner, 'USAGE') AS mine, pg_get_userbyid(c.relowner) AS owner, current_user AS role
      FROM pg_constraint con JOIN pg_class c ON c.oid = con.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE con.contype = 'f' AND con.conparentid = 0
        AND (con.conrelid = ANY ($1::regclass[]) OR con.confrelid = ANY ($1::regclass[]))`,
@@ -52,7 +52,7 @@ export async function putToSleep(client: pg.ClientBase, tables: readonly TableSp
     throw new Failure({
       code: 'target_rights',
       message: `the foreign key ${foreign.name} of ${foreign.tbl} would act on moved rows, and that table belongs to ${foreign.owner}`,
-      remedy: `As its owner or a superuser: GRANT ${quote(foreign.owner)} TO the role of POSTGRES_URL; or drop the foreign key for the time of the migration.`,
+      remedy: `As its owner or a superuser: GRANT ${quote(foreign.owner)} TO ${quote(foreign.role)}; or drop the foreign key for the time of the migration.`,
     })
   }
   for (const row of keys.rows) {
@@ -74,9 +74,9 @@ export async function putToSleep(client: pg.ClientBase, tables: readonly TableSp
     R: 'ENABLE REPLICA TRIGGER',
   }
   for (const row of triggers.rows) {
-    const wake = `ALTER TABLE ${row.tbl} ${modes[row.mode]} ${quote(row.name)}`
+    const wake = `ALTER TABLE ONLY ${row.tbl} ${modes[row.mode]} ${quote(row.name)}`
     asleep.push({ table: row.tbl, kind: 'trigger', name: row.name, wake })
-    await client.query(`ALTER TABLE ${row.tbl} DISABLE TRIGGER ${quote(row.name)}`)
+    await client.query(`ALTER TABLE ONLY ${row.tbl} DISABLE TRIGGER ${quote(row.name)}`)
   }
   return asleep
 }

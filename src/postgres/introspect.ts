@@ -6,7 +6,7 @@ import type { Connection } from './connection.ts'
 export async function introspectTarget(connection: Connection, schema: string): Promise<TargetTable[]> {
   return await connection.use(async (client) => {
     const tables = await client.query(
-      `SELECT c.oid, c.relname AS name, pg_get_userbyid(c.relowner) AS owner, pg_has_role(c.relowner, 'USAGE') AS mine
+      `SELECT c.oid, c.relname AS name, pg_get_userbyid(c.relowner) AS owner, current_user AS role, pg_has_role(c.relowner, 'USAGE') AS mine
        FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p') ORDER BY c.relname`,
       [quote(schema)],
     )
@@ -51,6 +51,7 @@ export async function introspectTarget(connection: Connection, schema: string): 
         empty: !filled,
         mine: table.mine,
         owner: table.owner,
+        role: table.role,
       })
     }
     return result

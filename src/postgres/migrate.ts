@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import knex from 'knex'
 import type pg from 'pg'
 import { MIGRATIONS } from '../../migrations/slipway/index.ts'
-import { type Connection, SESSION } from './connection.ts'
+import { asLibpq, type Connection, SESSION } from './connection.ts'
 import { ensureSchema } from './preflight.ts'
 
 /** Any number that only this step uses: keeps two starts on one server apart. */
@@ -30,7 +30,7 @@ export async function migrateOwnSchema(connection: Connection, url: string): Pro
     await client.query('SELECT pg_advisory_lock($1)', [LOCK])
     const database = knex({
       client: 'pg',
-      connection: { connectionString: url },
+      connection: { connectionString: asLibpq(url) },
       pool: { min: 0, max: 1, afterCreate: session },
     })
     try {

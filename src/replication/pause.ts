@@ -26,6 +26,12 @@ export class Pause {
     this.#changed = Promise.withResolvers()
   }
 
+  /** Resolves when no reason is left; throws when the signal aborts. */
+  async end(signal: AbortSignal): Promise<void> {
+    while (this.active && !signal.aborted) await this.change(signal)
+    signal.throwIfAborted()
+  }
+
   /** Resolves at the next change, or when the signal aborts. */
   async change(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return

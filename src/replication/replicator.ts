@@ -89,10 +89,7 @@ export class Replicator {
 
   /** Resolves when no batch is between read and commit. */
   async quiet(): Promise<void> {
-    while (this.#loop.busy) {
-      this.#idle = Promise.withResolvers()
-      await this.#idle.promise
-    }
+    if (this.#loop.busy) await this.#idle.promise
   }
 
   /** Works until the signal aborts; throws only what ends the daemon. */
@@ -165,7 +162,7 @@ export class Replicator {
         (held) => this.#follow(held, onProgress),
       )
     } finally {
-      this.#idle.resolve()
+      this.#quieten()
     }
   }
 
@@ -174,13 +171,13 @@ export class Replicator {
     this.#stream = stream
     this.#anew = undefined
     this.#setPhase(stream.phase)
-    const copier = new Copier(stream, this.#deps.observer)
+    const copier = new Copier(stream, this.#deps.observer, this.pause)
     this.#copier = copier
     const { parts } = await copier.load()
     this.#running()
     if (stream.phase === 'snapshotting' || parts.some((part) => !part.done)) {
       this.#setPhase('snapshotting')
-      await this.#whilePaused(signal)
+      await this.pause.end(signal)
       await copier.run(signal)
       this.#setPhase('catching_up')
     }
@@ -197,7 +194,7 @@ export class Replicator {
       onProgress: () => {
         onProgress()
         this.#running()
-        this.#idle.resolve()
+        this.#quieten()
       },
       signal,
     })
@@ -214,6 +211,12 @@ export class Replicator {
     }
   }
 
+  /** Nothing is in flight: whoever waited for that goes on. */
+  #quieten(): void {
+    this.#idle.resolve()
+    this.#idle = Promise.withResolvers()
+  }
+
   #mayStartAnew(anew: Anew): boolean {
     if (this.#lastAnew === anew.reason) return false
     this.#lastAnew = anew.reason
@@ -225,11 +228,6 @@ export class Replicator {
     this.#everRan = true
     if (this.#blocked.length > 0) this.#deps.observer.step('going on: what was in the way is gone')
     this.#blocked = []
-  }
-
-  async #whilePaused(signal: AbortSignal): Promise<void> {
-    while (this.pause.active && !signal.aborted) await this.pause.change(signal)
-    signal.throwIfAborted()
   }
 
   async #waitFor(what: string, ms: number, signal: AbortSignal): Promise<void> {

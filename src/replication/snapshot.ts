@@ -3,6 +3,7 @@ import type { TableStatus } from '../core/operator.ts'
 import type { CopyPart, CopyProgress, SnapshotSource, Stream } from '../core/ports.ts'
 import { etaSeconds, ratePerSecond } from '../core/progress.ts'
 import type { TableSpec } from '../core/table.ts'
+import { Pause } from './pause.ts'
 
 /** A table below this many rows is copied in one part: splitting it costs more than it brings. */
 const SPLIT_ROWS = 100_000
@@ -33,9 +34,11 @@ export function planCopy(
 export class Copier {
   readonly #stream: Stream
   readonly #observer: Observer
+  readonly #pause: Pause
   readonly #status = new Map<string, TableStatus & { startedAt: number; before: number }>()
 
-  constructor(stream: Stream, observer: Observer) {
+  constructor(stream: Stream, observer: Observer, pause: Pause = new Pause()) {
+    this.#pause = pause
     this.#stream = stream
     this.#observer = observer
   }
@@ -135,7 +138,7 @@ export class Copier {
       current = after
       this.#count(table, chunk.rows.rows)
       if (chunk.exhausted) return
-      signal.throwIfAborted()
+      await this.#pause.end(signal)
     }
   }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import Database from 'better-sqlite3'
 import { Failure } from '../core/errors.ts'
@@ -30,6 +30,8 @@ export async function backupSource(
   const at = new Date().toISOString()
   const final = join(folder, `${basename(path)}.${at.replaceAll(/[:.]/g, '-')}.backup`)
   const partial = `${final}.partial`
+  // What only the owner may read stays so: the copy exists with its rights before it has any content.
+  closeSync(openSync(partial, 'w', 0o600))
   const source = openReader(path)
   try {
     // Inside one read transaction: else every commit of the application would start the copy again.

@@ -19,6 +19,7 @@ const BLOCK_BYTES = 256 * 1024
 const YIELD_MS = 40
 /** Rows that one prune deletes at the most: it holds the write lock meanwhile. */
 const PRUNE_ROWS = 50_000
+const PRUNE_SOON_MS = 3_000
 
 /**
  * Which files the path means now. As long as a connection is open SQLite keeps the log, so another inode of
@@ -55,11 +56,13 @@ export class ChangelogReader implements ChangeSource, Disposable {
   readonly #reader: Sqlite
   /** Lag is asked here at any time. */
   readonly #observer: Sqlite
-  #prunedAt = Date.now()
+  #pruneAt: number
+  #pruneLimit: Seq = 0n
   readonly #identity: string
 
   constructor(options: ChangelogOptions) {
     this.#options = options
+    this.#pruneAt = Date.now() + options.pruneEveryMs
     this.#byName = new Map(options.tables.map((table) => [table.name, table]))
     this.#reader = openReader(options.path)
     this.#observer = openReader(options.path)
@@ -231,11 +234,13 @@ export class ChangelogReader implements ChangeSource, Disposable {
 
   /** Prunes in bulk and rarely. A busy database is left alone: the next round comes. */
   acknowledge(applied: Checkpoint): void {
-    if (Date.now() - this.#prunedAt < this.#options.pruneEveryMs) return
-    this.#prunedAt = Date.now()
+    if (Date.now() < this.#pruneAt) return
+    this.#pruneAt = Date.now() + this.#options.pruneEveryMs
     const cutoff = BigInt(Date.now() - this.#options.retentionSeconds * 1000)
     const bound = this.#oldest(cutoff, applied.seq)
     if (bound === undefined) return
+    // More is old than one prune takes: the rest goes soon, or the changelog would outgrow its retention.
+    if (bound === this.#pruneLimit) this.#pruneAt = Date.now() + PRUNE_SOON_MS
     try {
       const writer = openWriter(this.#options.path)
       try {
@@ -260,7 +265,8 @@ export class ChangelogReader implements ChangeSource, Disposable {
     if (first === undefined || firstAt === undefined || firstAt >= cutoff || first >= applied)
       return undefined
     let low = first
-    let high = first + BigInt(PRUNE_ROWS) < applied ? first + BigInt(PRUNE_ROWS) : applied - 1n
+    this.#pruneLimit = first + BigInt(PRUNE_ROWS)
+    let high = this.#pruneLimit < applied ? this.#pruneLimit : applied - 1n
     while (low < high) {
       const middle = (low + high + 1n) / 2n
       const [, at] = (next.get(middle) ?? []) as bigint[]

@@ -1,5 +1,6 @@
 import { closeSync, mkdirSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { Failure } from '../core/errors.ts'
 import type { CopyRows } from '../core/ports.ts'
 
 /** Encoded rows up to here stay in memory; a larger batch goes to a file. */
@@ -38,6 +39,20 @@ export class Spool implements Disposable {
       blocks.push(block)
       return undefined
     }
+    try {
+      return this.#toFile(block)
+    } catch (cause) {
+      throw new Failure({
+        code: 'state_dir_full',
+        policy: 'transient',
+        message: `a batch of ${Math.ceil((this.#fileBytes + block.length) / 1e6)} MB does not fit into ${this.#folder} (${(cause as Error).message})`,
+        remedy: 'Free space there, or name another folder: STATE_DIR=/path; slipway tries again.',
+        cause,
+      })
+    }
+  }
+
+  #toFile(block: Buffer): Extent {
     if (this.#file === undefined) {
       mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
       const path = join(

@@ -4,6 +4,7 @@ import type { Observer } from '../core/observer.ts'
 import { Replicator } from '../replication/replicator.ts'
 import { ForwardFactory } from './forward.ts'
 import { DaemonOperator } from './operator.ts'
+import { readPause } from './pause-file.ts'
 import { openTarget, type TargetSession } from './session.ts'
 
 /** A server that starts together with the daemon may need a moment; a wrong setting should not look like one. */
@@ -44,6 +45,7 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
   const operator = new DaemonOperator({
     config,
     replicator,
+    observer: options.observer,
     facts: () => factory?.facts,
     target: () => target && { server: target.server, holder: target.control.holder },
   })
@@ -52,6 +54,10 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
     return factory
   }
   async function run(): Promise<void> {
+    for (const reason of readPause(config.stateDir)) {
+      replicator.pause.add(reason)
+      options.observer.warn(`still paused from an earlier run: ${reason}; slipway replication resume ends it`)
+    }
     target = await openTarget(config, (line) => options.observer.step(line))
     factory = new ForwardFactory(config, target, {
       enableWal: options.enableWal,

@@ -6,7 +6,6 @@ import type { Phase } from '../core/operator.ts'
 import { type PlannedTable, planTables } from '../core/plan.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import type { Inventory } from '../core/source-schema.ts'
-import type { TableSpec } from '../core/table.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
 import { findBreach } from '../postgres/dormant.ts'
@@ -15,7 +14,7 @@ import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
 import { BatchWriter } from '../postgres/writer.ts'
 import { planCopy } from '../replication/snapshot.ts'
-import { type Backup, backupSource } from '../sqlite/backup.ts'
+import { backupSource } from '../sqlite/backup.ts'
 import {
   type Installation,
   installCapture,
@@ -39,6 +38,8 @@ import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
+import type { ForwardFacts } from './forward-facts.ts'
+import { goOnWith } from './go-on.ts'
 import type { TargetSession } from './session.ts'
 
 /** Least time between two prunes: each is a commit that may fail an application's deferred transaction (H10). */
@@ -51,17 +52,6 @@ export interface ForwardOptions {
   readonly enableWal: boolean
   readonly backup: boolean
   readonly observer: Observer
-}
-
-/** What `/status` tells of both ends; filled as it becomes known. */
-export interface ForwardFacts {
-  source: SourceFacts | undefined
-  targetVersion: string
-  control: ControlState | undefined
-  backup: Backup | undefined
-  warnings: string[]
-  changelogRows: () => number
-  gateWaiting: () => { since: Date; until: Date } | undefined
 }
 
 /**
@@ -85,6 +75,7 @@ export class ForwardFactory implements StreamFactory {
     warnings: [],
     changelogRows: () => 0,
     gateWaiting: () => undefined,
+    silentSince: () => this.#beatingSince,
   }
 
   constructor(config: Config, target: TargetSession, options: ForwardOptions) {
@@ -100,8 +91,11 @@ export class ForwardFactory implements StreamFactory {
     checkWritable(sqlitePath)
     const reader = openReader(sqlitePath)
     let facts: SourceFacts
+    let identity: string | undefined
     try {
       facts = readFacts(reader, sqlitePath)
+      const [noted, name] = (readControl(reader)?.owner ?? '').split(' ')
+      if (name === this.#config.migrationName) identity = noted
       if (facts.journalMode !== 'wal' && !this.#options.enableWal) await ensureWal(sqlitePath, facts, false)
     } finally {
       reader.close()
@@ -113,7 +107,11 @@ export class ForwardFactory implements StreamFactory {
     this.facts.targetVersion = version
     this.facts.warnings.push(...warnings)
     await migrateOwnSchema(this.#target.connection, this.#target.url)
-    await this.#target.control.create(sqlitePath, postgresSchema)
+    await this.#target.control.create(
+      sqlitePath,
+      postgresSchema,
+      ...(identity === undefined ? [] : [identity]),
+    )
     this.#prepared = true
   }
 
@@ -381,19 +379,4 @@ export class ForwardFactory implements StreamFactory {
     this.facts.warnings.push(text)
     this.#options.observer.warn(text)
   }
-}
-
-/** The stored plan, joined with the source's present description of the same tables. */
-function goOnWith(stored: readonly TableSpec[], inventory: Inventory): PlannedTable[] {
-  return stored.map((spec) => {
-    const source = inventory.tables.find((table) => table.name === spec.name)
-    if (source === undefined) {
-      throw new Failure({
-        code: 'table_left_out',
-        message: `${spec.name} is part of this migration, and TABLES or EXCLUDE_TABLES now leave it out`,
-        remedy: 'Give both the values that they had at the first snapshot, or start over: slipway uninstall',
-      })
-    }
-    return { source, spec, warnings: [] }
-  })
 }

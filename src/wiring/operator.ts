@@ -8,13 +8,17 @@ import type { Replicator } from '../replication/replicator.ts'
 import { probePending } from '../sqlite/head.ts'
 import { readWal } from '../sqlite/wal.ts'
 import { version } from '../version.ts'
-import type { ForwardFacts } from './forward.ts'
+import type { ForwardFacts } from './forward-facts.ts'
+import { forgetPause, rememberPause } from './pause-file.ts'
 
 const LAG_EVERY_MS = 1_000
+/** A server that owes an answer for longer is said to be silent. */
+const SILENT_MS = 3_000
 
 interface OperatorDeps {
   readonly config: Config
   readonly replicator: Replicator
+  readonly observer: Pick<Observer, 'step'>
   readonly facts: () => ForwardFacts | undefined
   readonly target: () => { readonly server: string; readonly holder: string } | undefined
 }
@@ -85,6 +89,7 @@ export class DaemonOperator implements Operator {
     const target = this.#deps.target()
     const control = facts?.control
     const gate = facts?.gateWaiting()
+    const silent = facts?.silentSince()
     const error = view.lastError
     const backup = facts?.backup ?? control?.backup ?? null
     const rows = view.tables.reduce((sum, table) => sum + table.rows_copied, 0)
@@ -115,6 +120,9 @@ export class DaemonOperator implements Operator {
           since: wait.since.toISOString(),
           until: wait.until?.toISOString() ?? null,
         })),
+        ...(silent === undefined || Date.now() - silent < SILENT_MS
+          ? []
+          : [{ what: 'an answer of PostgreSQL', since: new Date(silent).toISOString(), until: null }]),
         ...(gate === undefined
           ? []
           : [
@@ -144,12 +152,18 @@ export class DaemonOperator implements Operator {
   }
 
   async pauseReplication(reason: string): Promise<void> {
-    this.#deps.replicator.pause.add(reason)
+    const { replicator, config, observer } = this.#deps
+    replicator.pause.add(reason)
+    rememberPause(config.stateDir, replicator.pause.reasons)
+    observer.step(`replication is paused: ${reason}`)
     await this.#deps.replicator.quiet()
   }
 
   async resumeReplication(): Promise<void> {
-    this.#deps.replicator.pause.clear()
+    const { replicator, config, observer } = this.#deps
+    replicator.pause.clear()
+    forgetPause(config.stateDir)
+    observer.step('replication goes on')
   }
 
   ready(): { ok: boolean; reasons: readonly string[] } {

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 import { expectEqual } from '../support/compare.ts'
 import { type Daemon, Slipway, Workspace } from '../support/daemon.ts'
 import { type OwnServer, startOwnServer } from '../support/postgres.ts'
-import { createSource, startWriters, stopWriters, TOTAL_BALANCE } from '../support/writers.ts'
+import { BALANCE_SQL, createSource, startWriters, stopWriters, TOTAL_BALANCE } from '../support/writers.ts'
 
 const FULL = process.env.SLIPWAY_TEST_FULL === '1'
 const SECONDS = FULL ? 60 : 15
@@ -79,7 +79,7 @@ test(
 
 async function sumOf(server: OwnServer): Promise<number> {
   const client = await server.connect()
-  const { rows } = await client.query<{ sum: string }>('SELECT sum(balance)::text AS sum FROM accounts')
+  const { rows } = await client.query<{ sum: string }>(BALANCE_SQL)
   await client.end()
   return Number(rows[0]?.sum)
 }
@@ -116,8 +116,8 @@ class Observer {
           client = await this.#server.connect()
         }
         const { rows } = await client.query<{ sum: string; state: string }>(
-          'SELECT sum(balance)::text AS sum, md5(string_agg(balance::text, $1 ORDER BY id)) AS state FROM accounts',
-          [','],
+          `SELECT (${BALANCE_SQL})::text AS sum,
+                  (SELECT md5(string_agg(balance::text, ',' ORDER BY id)) FROM accounts) AS state`,
         )
         const after = await this.#daemon().lag()
         if (after?.phase !== 'replicating') continue

@@ -17,7 +17,8 @@ operations ask for: a unique of its own tables, or a foreign key. `busy_errors` 
 transactions that read before they wrote (SQLITE_BUSY_SNAPSHOT: another commit came between), which every
 application on WAL meets. Anything else is `unexpected`: on a file without slipway there is none.
 
-Every transaction keeps `SELECT sum(balance) FROM accounts` at 1,000 per account that `--create` makes.
+Every transaction keeps the sum of `accounts.balance` and `vaults.amount`, two tables, at 1,000 per account that
+`--create` makes.
 """
 
 import argparse
@@ -36,6 +37,7 @@ BUSY_MS = 5000
 
 SCHEMA = """
 CREATE TABLE accounts (id INTEGER PRIMARY KEY, name TEXT NOT NULL, balance INTEGER NOT NULL);
+CREATE TABLE vaults (name TEXT NOT NULL PRIMARY KEY, amount INTEGER NOT NULL);
 CREATE TABLE items (
   id INTEGER PRIMARY KEY,
   slug TEXT UNIQUE COLLATE NOCASE,
@@ -83,7 +85,7 @@ END;
 """
 
 # The names of this application's own tables: a constraint error must speak of one of them.
-OWN = 'accounts|items|documents|tags|memberships|events|parents|children|slots'
+OWN = 'accounts|vaults|items|documents|tags|memberships|events|parents|children|slots'
 OWN_CONSTRAINT = re.compile(
     r"^(UNIQUE constraint failed: (%s)\.\w+(, (%s)\.\w+)*|UNIQUE constraint failed: index 'slots_active'"
     r"|FOREIGN KEY constraint failed)$" % (OWN, OWN)
@@ -105,7 +107,7 @@ class Writer:
         self.random = random.Random(f'{seed}/{number}')
         self.number = number
         self.operations = [
-            (10, self.transfer), (2, self.open_account), (2, self.close_account), (1, self.renumber_account),
+            (10, self.transfer), (2, self.open_account), (2, self.close_account), (1, self.renumber_account), (8, self.deposit), (2, self.empty_vault),
             (8, self.insert_item), (5, self.replace_item), (4, self.upsert_item), (3, self.ignore_item),
             (4, self.update_item), (2, self.update_or_replace_item), (3, self.delete_item), (3, self.move_item),
             (3, self.swap_items), (3, self.change_case), (4, self.savepoint), (2, self.give_up),
@@ -244,6 +246,26 @@ class Writer:
         self.db.execute('BEGIN IMMEDIATE')
         old = self.some('accounts')[0]
         self.db.execute('UPDATE accounts SET id = (SELECT max(id) + 1 FROM accounts) WHERE id = ?', (old,))
+        self.db.execute('COMMIT')
+
+    def deposit(self):
+        amount = self.random.randint(-300, 300)
+        self.db.execute('BEGIN IMMEDIATE')
+        giver = self.some('accounts')[0]
+        self.db.execute(
+            'INSERT INTO vaults VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET amount = amount + excluded.amount',
+            (f'vault {self.random.randint(1, 12)}', amount),
+        )
+        self.db.execute('UPDATE accounts SET balance = balance - ? WHERE id = ?', (amount, giver))
+        self.db.execute('COMMIT')
+
+    def empty_vault(self):
+        self.db.execute('BEGIN IMMEDIATE')
+        heir = self.some('accounts')[0]
+        for name in self.some('vaults', 'name'):
+            amount = self.db.execute('SELECT amount FROM vaults WHERE name = ?', (name,)).fetchone()[0]
+            self.db.execute('DELETE FROM vaults WHERE name = ?', (name,))
+            self.db.execute('UPDATE accounts SET balance = balance + ? WHERE id = ?', (amount, heir))
         self.db.execute('COMMIT')
 
     # items: two secondary uniques, one of them NOCASE

@@ -4,7 +4,9 @@ import { Process, until } from './daemon.ts'
 
 const SCRIPT = join(import.meta.dirname, 'writers.py')
 
-/** What every transaction keeps: `SELECT sum(balance) FROM accounts`. */
+/** What every transaction keeps, over two tables; the same SQL for both engines. */
+export const BALANCE_SQL =
+  'SELECT (SELECT sum(balance) FROM accounts) + (SELECT coalesce(sum(amount), 0) FROM vaults) AS sum'
 export const TOTAL_BALANCE = 200_000
 
 export interface WriterReport {

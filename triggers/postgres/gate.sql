@@ -10,4 +10,4 @@ CREATE TRIGGER " slipway_gate_truncate" BEFORE TRUNCATE ON {{table}}
   FOR EACH STATEMENT EXECUTE FUNCTION slipway.gate({{id}});
 
 -- statement: always
-ALTER TABLE {{table}} ENABLE ALWAYS TRIGGER " slipway_gate", ENABLE ALWAYS TRIGGER " slipway_gate_truncate";
+ALTER TABLE ONLY {{table}} ENABLE ALWAYS TRIGGER " slipway_gate", ENABLE ALWAYS TRIGGER " slipway_gate_truncate";

@@ -45,8 +45,8 @@ async function run({ terminal }: Context, { wait = false, timeout, json = false 
   if (answer === undefined) return 130
   const { lag, reached } = answer
   const late = wait && !reached
-  if (json) terminal.json(lag)
-  else if (!late) terminal.answer(describe(lag))
+  if (!late && json) terminal.json(lag)
+  else if (!late) terminal.answer(wait ? describeReached(lag) : describe(lag))
   if (late) {
     throw new Failure({
       code: 'lag_timeout',
@@ -55,7 +55,7 @@ async function run({ terminal }: Context, { wait = false, timeout, json = false 
       exit: 1,
     })
   }
-  const [command, ...args] = lag.caught_up ? ['status'] : ['lag', '--wait']
+  const [command, ...args] = lag.caught_up || wait ? ['status'] : ['lag', '--wait']
   terminal.next(commandLine(terminal.env, command!, ...args), json)
   return 0
 }
@@ -109,6 +109,12 @@ function seconds(text: string): number {
     remedy: 'Give a number, such as --timeout 60.',
     exit: 2,
   })
+}
+
+/** After a wait: what was logged when it began is applied, and beside a writer more has come. */
+function describeReached(lag: LagReport): string {
+  if (lag.caught_up) return describe(lag)
+  return `caught up with what there was when asked; ${count(lag.pending_changes, 'change')} came since (${lag.phase}, ${lag.state})`
 }
 
 /** One line for people. */
