@@ -4,6 +4,7 @@ import { styleText } from 'node:util'
 import { Failure, messageOf } from '../core/errors.ts'
 import { type Secrets, scrubber } from '../core/secrets.ts'
 import { isAbort } from '../runtime/service.ts'
+import { commandLine } from './format.ts'
 import { LiveBlock } from './live-block.ts'
 
 export interface Streams {
@@ -88,7 +89,7 @@ export class Terminal {
     if (json)
       this.json({ error: { code: error instanceof Failure ? error.code : 'defect', message, remedy } })
     this.note(`${this.#style('red', 'error:')} ${message}`)
-    if (remedy) this.note(`${this.#style('bold', 'remedy:')} ${remedy}`)
+    if (remedy) this.note(`${this.#style('bold', 'remedy:')} ${commandsIn(remedy, this.env)}`)
     const level = (this.env.SLIPWAY_LOG_LEVEL || this.env.LOG_LEVEL || '').toLowerCase()
     if (!known || level === 'debug' || level === 'trace') this.note(stackOf(error))
   }
@@ -117,6 +118,14 @@ export class Terminal {
   #style(format: 'red' | 'yellow' | 'bold', text: string): string {
     return this.interactive ? styleText(format, text, { stream: this.#stderr }) : text
   }
+}
+
+/** `slipway start` in a sentence, as this person would type it. */
+function commandsIn(text: string, env: NodeJS.ProcessEnv): string {
+  return text.replace(
+    /\bslipway (snapshot|start|status|lag|replication|uninstall)((?: (?:--[\w-]+|pause|resume)\b)*)/g,
+    (_all, command: string, rest: string) => commandLine(env, command, ...rest.split(' ').filter(Boolean)),
+  )
 }
 
 function stackOf(error: unknown): string {

@@ -122,7 +122,7 @@ export function defaultValue(sql: string): string {
   const text = sql.trim()
   if (/^(true|false|null|current_time|current_date|current_timestamp)$/i.test(text)) return text
   if (/^[\p{L}_][\p{L}\p{N}_$]*$/u.test(text)) return literal(text)
-  if (/^"(?:[^"]|"")*"$/.test(text)) return literal(text.slice(1, -1).replaceAll('""', '"'))
+  if (/^(?:"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])$/.test(text)) return literal(unquoted(text))
   return `(${text})`
 }
 
