@@ -51,7 +51,10 @@ test('TABLES and EXCLUDE_TABLES choose', { timeout: 60_000 }, async () => {
   await createSource(path)
   for (const [env, expected] of [
     [{ TABLES: 'accounts,m*' }, ['accounts', 'memberships']],
-    [{ EXCLUDE_TABLES: 'c*,items,events,slots,tags,documents,vaults' }, ['accounts', 'memberships', 'parents']],
+    [
+      { EXCLUDE_TABLES: 'c*,items,events,slots,tags,documents,vaults' },
+      ['accounts', 'memberships', 'parents'],
+    ],
   ] as const) {
     await using database = await createDatabase()
     await using slipway = await Slipway.create({
