@@ -69,7 +69,7 @@ export class Control {
    * Makes the control row and the gate's sequence at first use: closed, since SQLite leads. `identity`: noted in the
    * source by a migration of this name that the server has forgotten.
    */
-  async create(source: string, schema: string, identity?: string): Promise<void> {
+  async create(source: string, schema: string, identity: string | undefined = undefined): Promise<void> {
     await this.#connection.transaction(async (client) => {
       const inserted = await client.query(
         `INSERT INTO slipway.control (migration, phase, authority, epoch, secret, source, schema, identity)

@@ -4,6 +4,8 @@ import { quote } from '../core/quote.ts'
 import type { Connection } from './connection.ts'
 
 export interface TargetFacts {
+  /** Which database this is, whatever it is called: the cluster's own number and the database's. */
+  readonly id: string
   /** e.g. `18.4`. */
   readonly version: string
   readonly warnings: readonly string[]
@@ -19,6 +21,8 @@ export async function checkTarget(connection: Connection, schema: string): Promi
   return await connection.use(async (client) => {
     const { rows } = await client.query(
       `SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version,
+              (SELECT system_identifier FROM pg_control_system()) || ':' ||
+                (SELECT oid FROM pg_database WHERE datname = current_database()) AS id,
               current_setting('server_encoding') AS encoding, current_user AS role, current_database() AS database,
               pg_is_in_recovery() AS standby, current_setting('max_prepared_transactions')::int AS prepared,
               has_database_privilege(current_database(), 'CREATE') AS may_create_schema,
@@ -69,7 +73,7 @@ export async function checkTarget(connection: Connection, schema: string): Promi
         facts: { grants },
       })
     }
-    return { version: facts.version, warnings: [] }
+    return { id: facts.id, version: facts.version, warnings: [] }
   })
 }
 

@@ -12,6 +12,8 @@ import { isSqliteError, openWriter, type Sqlite, sourceFailure, switchJournal } 
 export interface SourceControl {
   /** `migration` and target together: two slipways on one file would prune each other's changes (trap H24). */
   readonly owner: string
+  /** The database that it is moved to, as that one tells it. */
+  readonly target: string
   /** schema_version as our own installation left it. */
   readonly schemaVersion: bigint
   /** Made anew by each installation: tells whether a checkpoint belongs to the triggers that are there now. */
@@ -41,6 +43,7 @@ export function readControl(database: Sqlite): SourceControl | undefined {
   const notes = new Map(rows)
   return {
     owner: notes.get('owner') ?? '',
+    target: notes.get('target') ?? '',
     schemaVersion: BigInt(notes.get('schema_version') ?? -1),
     installation: notes.get('installation') ?? '',
     inventory: notes.get('inventory') ?? '',
@@ -71,6 +74,7 @@ export function isIntact(database: Sqlite, control: SourceControl): boolean {
 interface InstallOptions {
   readonly path: string
   readonly owner: string
+  readonly target: string
   readonly tables: readonly { readonly source: SourceTable; readonly spec: TableSpec }[]
   readonly journalModeBefore: string | undefined
   /** schema_version for which the tables were planned: if it moved, the caller plans again. */
@@ -115,6 +119,7 @@ export function installCapture(options: InstallOptions): Installation {
       }
       const control: SourceControl = {
         owner: options.owner,
+        target: options.target,
         schemaVersion: writer.pragma('schema_version', { simple: true }) as bigint,
         installation,
         inventory: inventoryHash(writer),
@@ -122,6 +127,7 @@ export function installCapture(options: InstallOptions): Installation {
       }
       const note = writer.prepare('INSERT OR REPLACE INTO _slipway_control (name, value) VALUES (?, ?)')
       note.run('owner', control.owner)
+      note.run('target', control.target)
       note.run('schema_version', control.schemaVersion.toString())
       note.run('installation', control.installation)
       note.run('inventory', control.inventory)

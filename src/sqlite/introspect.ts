@@ -263,3 +263,10 @@ export function fingerprint(database: Sqlite, table: string): string {
 export function sourceTable(name: string): string {
   return quote('main', name)
 }
+
+/** The highest rowid that AUTOINCREMENT ever gave, by table. */
+export function readSequences(database: Sqlite): Map<string, bigint> {
+  const exists = database.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'`).get()
+  if (exists === undefined) return new Map()
+  return new Map(database.prepare('SELECT name, seq FROM sqlite_sequence').raw().all() as [string, bigint][])
+}

@@ -21,6 +21,7 @@ import {
   isIntact,
   readControl,
   refuseOtherOwner,
+  type SourceControl,
 } from '../sqlite/capture.ts'
 import { ChangelogReader } from '../sqlite/changelog.ts'
 import { ChunkReader } from '../sqlite/chunks.ts'
@@ -63,6 +64,7 @@ export class ForwardFactory implements StreamFactory {
   readonly #target: TargetSession
   readonly #options: ForwardOptions
   #prepared = false
+  #targetId = ''
   /** When the heartbeat was sent that has no answer yet. */
   #beatingSince: number | undefined
   /** Types that a value was found to need, by table and column. */
@@ -91,11 +93,10 @@ export class ForwardFactory implements StreamFactory {
     checkWritable(sqlitePath)
     const reader = openReader(sqlitePath)
     let facts: SourceFacts
-    let identity: string | undefined
+    let noted: SourceControl | undefined
     try {
       facts = readFacts(reader, sqlitePath)
-      const [noted, name] = (readControl(reader)?.owner ?? '').split(' ')
-      if (name === this.#config.migrationName) identity = noted
+      noted = readControl(reader)
       if (facts.journalMode !== 'wal' && !this.#options.enableWal) await ensureWal(sqlitePath, facts, false)
     } finally {
       reader.close()
@@ -103,14 +104,17 @@ export class ForwardFactory implements StreamFactory {
     this.facts.source = facts
     const oldWriter = await warnOfOldWriter(sqlitePath)
     if (oldWriter !== undefined) this.#warn(oldWriter)
-    const { version, warnings } = await checkTarget(this.#target.connection, postgresSchema)
+    const { id, version, warnings } = await checkTarget(this.#target.connection, postgresSchema)
     this.facts.targetVersion = version
     this.facts.warnings.push(...warnings)
     await migrateOwnSchema(this.#target.connection, this.#target.url)
+    this.#targetId = id
+    // A server that has forgotten this migration gets it back under the identity that the source knows.
+    const [identity, name] = noted?.target === id ? noted.owner.split(' ') : []
     await this.#target.control.create(
       sqlitePath,
       postgresSchema,
-      ...(identity === undefined ? [] : [identity]),
+      name === this.#config.migrationName ? identity : undefined,
     )
     this.#prepared = true
   }
@@ -203,6 +207,7 @@ export class ForwardFactory implements StreamFactory {
       installation = installCapture({
         path: sqlitePath,
         owner,
+        target: this.#targetId,
         tables: planned,
         journalModeBefore,
         plannedFor: inventory.schemaVersion,

@@ -15,7 +15,7 @@ import { createTableSql, finishPlan, foreignKeySql } from '../postgres/schema.ts
 import { copyInto, targetColumns } from '../postgres/stage.ts'
 import { ChunkReader } from '../sqlite/chunks.ts'
 import { openFrozen } from '../sqlite/frozen.ts'
-import { introspect } from '../sqlite/introspect.ts'
+import { introspect, readSequences } from '../sqlite/introspect.ts'
 import { readFacts, type Sqlite } from '../sqlite/open.ts'
 import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
@@ -96,6 +96,7 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
     await advanceIdentities(
       client,
       planned.map(({ spec }) => spec),
+      readSequences(source.database),
     )
     for (const { spec } of planned) await client.query(`ANALYZE ${targetName(spec)}`)
   })

@@ -6,7 +6,8 @@ import { HIDDEN_KEY } from '../core/table.ts'
 import { readDormant, takeGateOff, targetName, wakeUp, withPartitions } from '../postgres/dormant.ts'
 import { advanceIdentities } from '../postgres/identities.ts'
 import { uninstallCapture } from '../sqlite/capture.ts'
-import { checkFile, checkWritable } from '../sqlite/open.ts'
+import { readSequences } from '../sqlite/introspect.ts'
+import { checkFile, checkWritable, openReader } from '../sqlite/open.ts'
 import { openTarget, type TargetSession } from './session.ts'
 
 /** Takes everything of slipway out of both engines; the copied rows stay in PostgreSQL. */
@@ -16,7 +17,7 @@ export async function uninstall(config: Config, options: UninstallOptions): Prom
   await using target = await openTarget(config, (line) => options.observer.step(line))
   const postgres = options.sqliteOnly
     ? { removed: [], warnings: ['PostgreSQL was not asked and is as it was'] }
-    : await cleaned(target)
+    : await cleaned(target, sequencesOf(config.sqlitePath))
   const sqlite = await uninstallCapture(config.sqlitePath)
   return {
     sqlite: sqlite.removed,
@@ -25,10 +26,22 @@ export async function uninstall(config: Config, options: UninstallOptions): Prom
   }
 }
 
-/** Without PostgreSQL nobody knows whether a daemon runs: then a person has to say that SQLite alone is meant. */
-async function cleaned(target: TargetSession): ReturnType<typeof cleanTarget> {
+function sequencesOf(path: string): Map<string, bigint> {
+  const reader = openReader(path)
   try {
-    return await cleanTarget(target)
+    return readSequences(reader)
+  } finally {
+    reader.close()
+  }
+}
+
+/** Without PostgreSQL nobody knows whether a daemon runs: then a person has to say that SQLite alone is meant. */
+async function cleaned(
+  target: TargetSession,
+  used: ReadonlyMap<string, bigint>,
+): ReturnType<typeof cleanTarget> {
+  try {
+    return await cleanTarget(target, used)
   } catch (error) {
     if (!(error instanceof Failure) || error.policy !== 'transient') throw error
     throw new Failure({
@@ -42,7 +55,10 @@ async function cleaned(target: TargetSession): ReturnType<typeof cleanTarget> {
   }
 }
 
-async function cleanTarget(target: TargetSession): Promise<{ removed: string[]; warnings: string[] }> {
+async function cleanTarget(
+  target: TargetSession,
+  used: ReadonlyMap<string, bigint>,
+): Promise<{ removed: string[]; warnings: string[] }> {
   const { control, connection } = target
   const state = await control.read()
   if (state === undefined) return { removed: [], warnings: [] }
@@ -76,7 +92,7 @@ async function cleanTarget(target: TargetSession): Promise<{ removed: string[]; 
       await client.query(`ALTER TABLE ${targetName(table)} DROP COLUMN IF EXISTS ${quote(HIDDEN_KEY)}`)
     }
     // Who goes on with PostgreSQL from here finds it ready to take new rows.
-    await advanceIdentities(client, await existing(client, state.tables))
+    await advanceIdentities(client, await existing(client, state.tables), used)
     await client.query('DELETE FROM slipway.control WHERE migration = $1', [control.migration])
     await client.query(`DROP SEQUENCE IF EXISTS slipway.${quote(`gate_${state.id}`)}`)
     removed.push(`migration ${control.migration}`)
