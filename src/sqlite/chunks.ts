@@ -121,10 +121,11 @@ export class ChunkReader implements SnapshotSource {
     const exhausted = end.rows < rows
     const where = `${ahead} AND ${list} <= ${marks}`
     const values = [...aheadValues, ...end.last]
+    // LIMIT keeps SQLite from merging the two SELECTs, which would encode each row once per aggregate.
     const encoded = this.#database
       .prepare(
         `SELECT count(*) AS rows, count(line) AS fit, ${asBytes('group_concat(line, char(10))', this.#encoding)} AS block
-         FROM (SELECT ${rowLine(table, 't')} AS line FROM ${sourceTable(table.name)} AS t WHERE ${where})`,
+         FROM (SELECT ${rowLine(table, 't')} AS line FROM ${sourceTable(table.name)} AS t WHERE ${where} LIMIT -1)`,
       )
       .get(...values) as { rows: bigint; fit: bigint; block: Buffer | string | null }
     const block = encoded.block === null ? Buffer.alloc(0) : lineBytes(encoded.block)

@@ -9,6 +9,9 @@ import { Retry, sleep } from '../runtime/retry.ts'
 import { ForwardFactory } from './forward.ts'
 import { openTarget, type TargetSession } from './session.ts'
 
+/** How long a locked source is waited for. */
+const SOURCE_PATIENCE_MS = 20_000
+
 /** How long the server may need to notice that a killed run is gone. */
 const LINGER_MS = 2_000
 
@@ -17,7 +20,7 @@ export async function takeSnapshot(config: Config, options: SnapshotOptions): Pr
   const startedAt = Date.now()
   await using target = await openTarget(config, (line) => options.observer.step(line))
   const factory = new ForwardFactory(config, target, options)
-  let answer = await factory.acquire()
+  let answer = await patiently(() => factory.acquire(), options.signal)
   // A run that was killed a moment ago may still have sessions on the server.
   for (const deadline = Date.now() + LINGER_MS; !answer.held && Date.now() < deadline; ) {
     await sleep(200, options.signal)
@@ -56,7 +59,8 @@ async function copy(
   let lastReason: string | undefined
   for (let anew: Anew | undefined, attempts = 0; ; ) {
     options.signal.throwIfAborted()
-    await using stream = await factory.open(anew, options.signal)
+    const reason: Anew | undefined = anew
+    await using stream = await patiently(() => factory.open(reason, options.signal), options.signal)
     anew = undefined
     const copier = new Copier(stream, options.observer)
     const { parts } = await copier.load()
@@ -84,6 +88,20 @@ async function copy(
       if (error.policy !== 'transient' || error.code === 'displaced' || ++attempts > 5) throw error
       options.observer.error(error, retry.next())
       await retry.wait(options.signal)
+    }
+  }
+}
+
+/** A busy application may hold its file for a moment, or change its schema while it is looked at: that passes. */
+async function patiently<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (const deadline = Date.now() + SOURCE_PATIENCE_MS; ; ) {
+    try {
+      return await work()
+    } catch (error) {
+      const passes = error instanceof Failure && /^source_(locked|changed)$/.test(error.code)
+      if (!passes || Date.now() > deadline) throw error
+      await sleep(250, signal)
+      signal.throwIfAborted()
     }
   }
 }
