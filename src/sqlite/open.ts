@@ -278,6 +278,18 @@ export async function ensureWal(
   }
 }
 
+/** Gives a file its mode back, where nobody is in the way; it stays in WAL mode otherwise, which harms nobody. */
+export async function restoreJournal(path: string, mode: string): Promise<void> {
+  const writer = openWriter(path)
+  try {
+    await switchJournal(writer, mode)
+  } catch (error) {
+    if (!isSqliteError(error)) throw error
+  } finally {
+    writer.close()
+  }
+}
+
 /** The switch needs the file for itself for a moment and does not wait by itself: a writer is often in the way. */
 export async function switchJournal(writer: Sqlite, mode: string): Promise<string> {
   for (const deadline = Date.now() + WRITE_TIMEOUT_MS; ; ) {

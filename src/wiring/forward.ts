@@ -30,10 +30,13 @@ import {
   checkFile,
   checkWritable,
   ensureWal,
+  isSqliteError,
   openReader,
   readFacts,
+  restoreJournal,
   type SourceFacts,
   type Sqlite,
+  sourceFailure,
 } from '../sqlite/open.ts'
 import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
@@ -147,6 +150,14 @@ export class ForwardFactory implements StreamFactory {
   }
 
   async open(asked: Anew | undefined, signal: AbortSignal): Promise<Stream> {
+    try {
+      return await this.#open(asked, signal)
+    } catch (error) {
+      throw isSqliteError(error) ? sourceFailure(this.#config.sqlitePath, error) : error
+    }
+  }
+
+  async #open(asked: Anew | undefined, signal: AbortSignal): Promise<Stream> {
     const { sqlitePath } = this.#config
     let anew = asked?.reason
     if (asked?.widen !== undefined)
@@ -178,6 +189,10 @@ export class ForwardFactory implements StreamFactory {
       isIntact(reader, noted)
     const breach = goesOn ? await findBreach(this.#target.connection, control.tables) : undefined
     if (breach !== undefined) anew = breach
+    // Before the values are looked at: outside WAL a reader would stand in the application's way, and it in ours.
+    const consent = this.#options.enableWal || noted !== undefined
+    const { changedFrom } = await ensureWal(sqlitePath, facts, consent)
+    facts = { ...facts, journalMode: 'wal' }
     const inventory = introspect(reader, this.#config.tables, this.#config.excludeTables)
     if (inventory.tables.length === 0) {
       throw new Failure({
@@ -189,35 +204,31 @@ export class ForwardFactory implements StreamFactory {
     const added = inventory.tables.filter((table) => !control.tables.some((spec) => spec.name === table.name))
     if (goesOn && added.length > 0)
       anew = `TABLES now names more: ${added.map((table) => table.name).join(', ')}`
-    let journalModeBefore: string | undefined
     let planned: readonly PlannedTable[]
     let installation: Installation | undefined
     if (goesOn && anew === undefined) planned = goOnWith(control.tables, inventory)
     else {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
-      planned = await this.#plan(reader, inventory, control, gate, signal)
-      if (control.phase === 'new') await this.#backup(signal)
-      // The last thing before capture: a plan that is refused leaves the file in the mode that it had.
-      if (facts.journalMode !== 'wal') {
-        const consent = this.#options.enableWal || noted !== undefined
-        journalModeBefore = (await ensureWal(sqlitePath, facts, consent)).changedFrom
-        facts = { ...facts, journalMode: 'wal' }
+      try {
+        planned = await this.#plan(reader, inventory, control, gate, signal)
+        if (control.phase === 'new') await this.#backup(signal)
+        installation = installCapture({
+          path: sqlitePath,
+          owner,
+          target: this.#targetId,
+          tables: planned,
+          journalModeBefore: changedFrom,
+          plannedFor: inventory.schemaVersion,
+        })
+      } catch (error) {
+        reader.close()
+        // What is refused leaves the file in the mode that it had.
+        if (changedFrom !== undefined && noted === undefined) await restoreJournal(sqlitePath, changedFrom)
+        throw error
       }
-      installation = installCapture({
-        path: sqlitePath,
-        owner,
-        target: this.#targetId,
-        tables: planned,
-        journalModeBefore,
-        plannedFor: inventory.schemaVersion,
-      })
       for (const warning of installation.warnings) this.#warn(warning)
       this.#options.observer.step(`capture installed on ${planned.length} tables`)
-    }
-    if (facts.journalMode !== 'wal') {
-      facts = { ...facts, journalMode: 'wal' }
-      await ensureWal(sqlitePath, { ...facts, journalMode: '' }, true)
     }
     this.facts.source = facts
     const tables = planned.map(({ spec }) => spec)
