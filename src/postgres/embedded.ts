@@ -122,7 +122,7 @@ async function createDatabase(cluster: Cluster, port: number, database: string):
 
 /** Writes a file that only we may read, unless it is there; returns what it holds. Complete when visible. */
 async function writeOnce(file: string, text: string): Promise<string> {
-  const making = `${file}.${process.pid}`
+  const making = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`
   await writeFile(making, `${text}\n`, { mode: 0o600 })
   try {
     await link(making, file)
