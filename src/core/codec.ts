@@ -7,6 +7,8 @@
  * application's.
  */
 
+import type { ColumnRule } from './table.ts'
+
 /** Encodes the column reference `x`, which is not NULL. */
 export type Codec = (x: string) => string
 
@@ -199,13 +201,13 @@ export function keyCodecFor(type: string): Codec | undefined {
 }
 
 /** One field of a COPY line: `\N` for NULL, NULL for a misfit. */
-export function copyField(type: string, x: string): string {
-  return `CASE WHEN ${x} IS NULL THEN '\\N' ELSE ${codecFor(type)(x)} END`
+export function copyField(rule: ColumnRule, x: string): string {
+  return `CASE WHEN ${x} IS NULL THEN '\\N' ELSE ${codecFor(rule.type)(x)} END`
 }
 
 /** One field of a key: NULL is a misfit too. */
-export function keyField(type: string, x: string): string {
-  return (keyCodecFor(type) ?? codecFor(type))(x)
+export function keyField(rule: ColumnRule, x: string): string {
+  return (keyCodecFor(rule.type) ?? codecFor(rule.type))(x)
 }
 
 /** Fields joined by tabs, as a balanced tree: SQLite refuses expressions deeper than 1,000. */

@@ -17,7 +17,13 @@ export interface Config {
   readonly controlUrl: string
   /** Undefined: made into `stateDir/token`. A secret. */
   readonly controlToken: string | undefined
+  /** Absolute. Where it was not named and does not exist, there is no plan: see `planFileNamed`. */
+  readonly planFile: string
+  readonly planFileNamed: boolean
   readonly maxLagSeconds: number
+  readonly verifyMaxAgeSeconds: number
+  readonly history: boolean
+  readonly historyRetentionSeconds: number
   readonly pollMs: number
   readonly chunkRows: number
   readonly batchRows: number

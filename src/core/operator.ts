@@ -91,6 +91,135 @@ export interface StatusReport extends LagReport {
   } | null
 }
 
+/** A row that is set aside, as `GET /quarantine` shows it. */
+export interface QuarantineEntry {
+  /** Names in the source. */
+  readonly table: string
+  readonly target: string
+  /** For people: `id=7`. */
+  readonly key: string
+  readonly column: string | null
+  /** misfit: the value fits no rule; refused: by PostgreSQL; duplicate: of a unique; parent: its parent is set aside. */
+  readonly kind: 'misfit' | 'refused' | 'duplicate' | 'parent'
+  readonly reason: string
+  /** As a literal, cut to a length that people read; null where the row as a whole is meant. */
+  readonly value: string | null
+  /** A switchover waits for it; false where the plan says that such rows stay behind. */
+  readonly blocking: boolean
+  readonly since: string
+  readonly last: string
+  readonly attempts: number
+}
+
+/** The answer of `GET /quarantine`. */
+export interface QuarantineReport {
+  readonly total: number
+  readonly blocking: number
+  readonly tables: readonly { readonly table: string; readonly rows: number }[]
+  /** The first of them, in the order of tables and keys. */
+  readonly entries: readonly QuarantineEntry[]
+}
+
+/** The answer of `POST /quarantine/retry`: how many rows were tried again and how many are still set aside. */
+export interface RetryReport {
+  readonly tried: number
+  readonly left: number
+}
+
+export interface VerifyRequest {
+  /** Names in the source; undefined: all. */
+  readonly tables?: readonly string[] | undefined
+  readonly repair: boolean
+}
+
+export interface VerifyTable {
+  readonly table: string
+  readonly state: 'waiting' | 'running' | 'done'
+  readonly rows_compared: number
+  readonly rows_expected: number
+  readonly missing: number
+  readonly extra: number
+  readonly different: number
+  /** Rows of the source that are set aside: no difference, and not equal either. */
+  readonly quarantined: number
+  readonly repaired: number
+}
+
+/** The answer of `GET /verify`: the current run, or the last one. */
+export interface VerifyReport {
+  /** none: there never was one; interrupted: it goes on by itself when the daemon works again. */
+  readonly state: 'none' | 'running' | 'done' | 'failed' | 'interrupted'
+  readonly id: number | null
+  /** Who wanted it: a person, or the daemon itself after a change of the schema or a gap. */
+  readonly reason: string
+  readonly repair: boolean
+  readonly started_at: string | null
+  readonly finished_at: string | null
+  /** Null until it is done. Rows that were repaired count as differences that were found. */
+  readonly equal: boolean | null
+  readonly rows_compared: number
+  readonly mismatched: number
+  readonly repaired: number
+  readonly quarantined: number
+  readonly eta_seconds: number | null
+  readonly error: string | null
+  readonly tables: readonly VerifyTable[]
+  /** At most 20 a table. */
+  readonly samples: readonly {
+    readonly table: string
+    readonly key: string
+    readonly kind: 'missing' | 'extra' | 'different'
+    readonly columns: readonly {
+      readonly column: string
+      readonly source: string | null
+      readonly target: string | null
+    }[]
+  }[]
+}
+
+/** There was no run yet. */
+export const NO_VERIFICATION: VerifyReport = {
+  state: 'none',
+  id: null,
+  reason: '',
+  repair: false,
+  started_at: null,
+  finished_at: null,
+  equal: null,
+  rows_compared: 0,
+  mismatched: 0,
+  repaired: 0,
+  quarantined: 0,
+  eta_seconds: null,
+  error: null,
+  tables: [],
+  samples: [],
+}
+
+/** One change of the event history. */
+export interface HistoryEntry {
+  /** Position of the batch that it came with. */
+  readonly position: number | string
+  /** Number of the entry, rising: `after` of the next request. */
+  readonly id: number | string
+  readonly table: string
+  readonly op: 'insert' | 'update' | 'delete'
+  readonly direction: 'forward' | 'reverse'
+  readonly at: string
+  /** Columns as PostgreSQL writes them, by the target's names. */
+  readonly key: Readonly<Record<string, string | null>>
+  readonly before: Readonly<Record<string, string | null>> | null
+  readonly after: Readonly<Record<string, string | null>> | null
+}
+
+/** The answer of `GET /changes`. */
+export interface ChangesReport {
+  readonly history: 'on' | 'off'
+  readonly changes: readonly HistoryEntry[]
+  /** `after` of the next page; null where this is the end. */
+  readonly next: number | string | null
+}
+
 /** Events of `GET /events`, each a server-sent event named by `type`. */
 export type OperatorEvent =
   | { readonly type: 'phase'; readonly phase: Phase; readonly previous: Phase }
@@ -104,6 +233,15 @@ export interface Operator {
   pauseReplication(reason: string): Promise<void>
   /** Takes every reason that a person gave back. */
   resumeReplication(): Promise<void>
+  /** `limit` entries at the most. */
+  quarantine(limit: number): Promise<QuarantineReport>
+  /** Transfers every row that is set aside once more. */
+  retryQuarantine(): Promise<RetryReport>
+  /** Starts a run, which goes on while changes are applied; throws a Failure where one is running. */
+  startVerify(request: VerifyRequest): Promise<VerifyReport>
+  verification(): VerifyReport
+  /** The event history after an entry's id. */
+  changes(after: string, limit: number): Promise<ChangesReport>
   /** Returns the function that unsubscribes. `lag` comes each second while anybody listens. */
   subscribe(listener: (event: OperatorEvent) => void): () => void
   /** True when requests can be answered with current data: the target is reached and this daemon is the holder. */

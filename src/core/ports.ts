@@ -17,9 +17,38 @@ export interface CopyRows {
   read(): Iterable<Buffer> | AsyncIterable<Buffer>
 }
 
+/** A row that the target cannot hold, found by the source: it is set aside and nothing else waits for it. */
+export interface SetAside {
+  /** Encoded; see core/key.ts. */
+  readonly key: string
+  /** Name in the source; empty where it is the row as a whole. */
+  readonly column: string
+  /** One sentence. */
+  readonly reason: string
+  /** The value as SQLite's literal, cut to a length that people read. */
+  readonly value: string
+}
+
+/** Keys of one table, encoded (core/key.ts). */
+export interface KeySet {
+  /** Name in the source. */
+  readonly table: string
+  readonly keys: readonly string[]
+}
+
+/** What a read brings besides the changes, out of the same snapshot of the source. */
+export interface ReadExtras {
+  /** Rows that are transferred although nobody changed them: to be tried again. */
+  readonly also?: readonly KeySet[] | undefined
+  /** The next rows of a table in the order of its scan key, to be compared. */
+  readonly ride?: { readonly table: TableSpec; readonly after: string | undefined } | undefined
+}
+
 /** What a batch does to one table. */
 export interface TableBatch {
   readonly table: TableSpec
+  /** Touched rows that the target cannot hold: neither among the gone nor among the upserts. */
+  readonly aside: readonly SetAside[]
   /** Lines of key columns: keys that were touched and whose row does not exist at the batch's end. */
   readonly gone: CopyRows
   /** Lines of (hidden key,) data columns: the touched rows that exist at the batch's end, each once. */
@@ -33,6 +62,15 @@ export interface Batch extends Disposable {
   /** Changelog rows between the two, before coalescing. */
   readonly changes: number
   readonly tables: readonly TableBatch[]
+  /** Rows as the newer snapshot shows them: what the target must hold once the batch is applied. */
+  readonly ride?: Ride | undefined
+}
+
+/** A range of a table to be compared: the rows with a scan key in (after, chunk.last], or to the end. */
+export interface Ride {
+  readonly table: TableSpec
+  readonly after: string | undefined
+  readonly chunk: Chunk
 }
 
 export interface SourceLag {
@@ -55,7 +93,8 @@ export type ReadResult =
 
 /** A change stream: "what changed after a checkpoint", plus the wake-up and the acknowledgement. */
 export interface ChangeSource {
-  read(after: Checkpoint, signal: AbortSignal): Promise<ReadResult>
+  /** With extras the answer is a batch even where nothing changed. */
+  read(after: Checkpoint, signal: AbortSignal, extras?: ReadExtras): Promise<ReadResult>
   lag(after: Checkpoint): SourceLag
   /** Resolves at the next sign of a change, after `ms` at the latest, or at once when the signal aborts. */
   wake(ms: number, signal: AbortSignal): Promise<void>
@@ -68,13 +107,54 @@ export interface ChangeTarget {
   /** Read from the database each time, never from memory: the server may have forgotten its last commits. */
   checkpoint(): Promise<Checkpoint>
   apply(batch: Batch): Promise<Applied>
+  /**
+   * Compares a range with what the target holds, which must stand at `at`; with `repair` it transfers what differs,
+   * in the same transaction.
+   */
+  compare(ride: Ride, at: Checkpoint, repair: boolean): Promise<Compared>
+  /** Every key that is set aside. */
+  quarantined(): Promise<readonly KeySet[]>
   /** False while the session to the target is lost: what was applied may have been forgotten meanwhile. */
   readonly connected: boolean
+}
+
+/** One row in which source and target differ. */
+export interface Difference {
+  /** Name in the source. */
+  readonly table: string
+  /** For people: `id=7`. */
+  readonly key: string
+  /** missing: only in the source; extra: only in the target. */
+  readonly kind: 'missing' | 'extra' | 'different'
+  /** Where they differ, by the source's names; values as PostgreSQL writes them, cut to a length that people read. */
+  readonly columns: readonly {
+    readonly column: string
+    readonly source: string | null
+    readonly target: string | null
+  }[]
+}
+
+export interface Compared {
+  /** Rows of the source that were compared. */
+  readonly rows: number
+  readonly missing: number
+  readonly extra: number
+  readonly different: number
+  /** Rows of the source that are set aside: the target does not have them, and that is known. */
+  readonly quarantined: number
+  /** Rows that `repair` wrote or took away. */
+  readonly repaired: number
+  /** The first of them. */
+  readonly samples: readonly Difference[]
 }
 
 export interface Applied {
   readonly upserted: number
   readonly deleted: number
+  /** Rows set aside that may fit after this batch: they belong into the next one. */
+  readonly retry: readonly KeySet[]
+  /** Rows that are set aside now, in all. */
+  readonly quarantined: number
   readonly perTable: readonly {
     readonly table: string
     readonly upserted: number
@@ -86,7 +166,7 @@ export interface Applied {
 export interface CopyPart {
   readonly table: string
   readonly part: number
-  /** Exclusive start of the whole part, inclusive end; encoded scan keys (see sqlite/scan-key.ts). */
+  /** Exclusive start of the whole part, inclusive end; encoded scan keys (see core/key.ts). */
   readonly lower: string | undefined
   readonly upper: string | undefined
   /** Last key copied and committed, or undefined. */
@@ -97,6 +177,8 @@ export interface CopyPart {
 
 export interface Chunk {
   readonly rows: CopyRows
+  /** Rows of the range that the target cannot hold. */
+  readonly aside: readonly SetAside[]
   /** Encoded scan key of the last row; undefined when the part is exhausted and the chunk is empty. */
   readonly last: string | undefined
   readonly exhausted: boolean

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { Failure } from '../core/errors.ts'
 import type { Authority, Phase } from '../core/operator.ts'
-import { type Checkpoint, parseSeq } from '../core/position.ts'
+import { type Checkpoint, parseSeq, type Seq } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { Connection } from './connection.ts'
@@ -25,6 +25,10 @@ export interface ControlState {
   /** Of this migration on this server; the source notes whom it serves. */
   readonly identity: string
   /** The installation of capture that the checkpoint belongs to; empty before the first copy. */
+  /** Tables in doubt until they are verified, by their names in the source, and why. */
+  readonly dirty: ReadonlyMap<string, string>
+  /** States before this position cannot be rebuilt from the history; undefined before there is one. */
+  readonly historyFrom: Seq | undefined
   readonly installation: string
   readonly backup: { path: string; bytes: number; at: string } | null
   readonly copyStartedAt: string | null
@@ -119,6 +123,8 @@ export class Control {
         tables: row.tables,
         identity: row.identity,
         installation: row.installation,
+        dirty: new Map(Object.entries(row.dirty as Record<string, string>)),
+        historyFrom: row.history_from === null ? undefined : BigInt(row.history_from),
         backup: row.backup,
         copyStartedAt: row.copy_started_at?.toISOString() ?? null,
         copyFinishedAt: row.copy_finished_at?.toISOString() ?? null,

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
+import type { KeyValue } from '../core/key.ts'
 import type { Batch, ChangeSource, ReadResult, SourceLag, TableBatch } from '../core/ports.ts'
 import type { Checkpoint, Seq } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
@@ -9,7 +10,6 @@ import { sourceTable } from './introspect.ts'
 import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
 import { asBytes, findMisfit, hasUnfitBytes, keyLine, lineBytes, nullInKey, rowLine } from './rows.ts'
-import type { KeyValue } from './scan-key.ts'
 import { Spool, type SpoolSection } from './spool.ts'
 import type { WalWake } from './wake.ts'
 
@@ -188,7 +188,7 @@ export class ChangelogReader implements ChangeSource, Disposable {
     }
     // A gone key with such bytes never reached the target, yet its line cannot be sent: it is refused as well.
     if (keyLines.end() || rowLines.end()) throw this.#misfit(table, after, upTo, join, keys)
-    return { table, gone: keyLines.section, upserts: rowLines.section }
+    return { table, aside: [], gone: keyLines.section, upserts: rowLines.section }
   }
 
   #misfit(table: TableSpec, after: Seq, upTo: Seq, join: string, keys: string): Error {

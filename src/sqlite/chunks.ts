@@ -1,3 +1,4 @@
+import { decodeKey, encodeKey, type KeyValue } from '../core/key.ts'
 import type { Chunk, CopyRows, SnapshotSource } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
@@ -7,7 +8,6 @@ import { sourceTable } from './introspect.ts'
 import { isSqliteError, type Sqlite, sourceFailure } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
 import { asBytes, findMisfit, hasUnfitBytes, lineBytes, lineColumns, rowLine } from './rows.ts'
-import { decodeKey, encodeKey, type KeyValue } from './scan-key.ts'
 
 /** A chunk's encoded text stays near this, whatever its rows weigh. */
 const CHUNK_BYTES = 8 * 1024 * 1024
@@ -112,7 +112,7 @@ export class ChunkReader implements SnapshotSource {
 
     let rows = this.#chunkRows
     let end = this.#end(table, scan, ahead, aheadValues, order, rows)
-    if (end.rows === 0) return { rows: NO_ROWS, last: undefined, exhausted: true, head }
+    if (end.rows === 0) return { rows: NO_ROWS, aside: [], last: undefined, exhausted: true, head }
     // Few rows may weigh much: halve until the encoded chunk fits its bound, down to a single row.
     while (end.bytes > CHUNK_BYTES && end.rows > 1) {
       rows = Math.max(1, Math.min(end.rows >> 1, Math.floor((end.rows * CHUNK_BYTES) / end.bytes)))
@@ -135,7 +135,13 @@ export class ChunkReader implements SnapshotSource {
     if (encoded.fit !== encoded.rows || hasUnfitBytes(block)) {
       throw findMisfit(this.#database, table, where, values)
     }
-    return { rows: blockRows(block, Number(encoded.rows)), last: encodeKey(end.last), exhausted, head }
+    return {
+      rows: blockRows(block, Number(encoded.rows)),
+      aside: [],
+      last: encodeKey(end.last),
+      exhausted,
+      head,
+    }
   }
 
   /** The key of the last of the next `rows` rows, how many there are, and about how long their text will be. */

@@ -42,7 +42,7 @@ export async function profileTable(
       measures.push({ column: column.name, type, sql: `total(${x} IS NOT NULL AND ${misfitSql(type, x)})` })
     }
     for (const type of keys.has(column.name) ? keyTypes(column.declared) : []) {
-      const sql = `total(${x} IS NOT NULL AND (${keyField(type, x)}) IS NULL)`
+      const sql = `total(${x} IS NOT NULL AND (${keyField({ type }, x)}) IS NULL)`
       measures.push({ column: column.name, type: asKey(type), sql })
     }
   }

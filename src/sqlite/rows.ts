@@ -1,31 +1,34 @@
 import { isUtf8 } from 'node:buffer'
 import { copyField, copyLine, keyField } from '../core/codec.ts'
 import { Failure } from '../core/errors.ts'
+import { describeKey, type KeyValue } from '../core/key.ts'
 import { quote } from '../core/quote.ts'
-import type { TableSpec } from '../core/table.ts'
+import type { ColumnRule, ColumnSpec, TableSpec } from '../core/table.ts'
 import { HIDDEN_KEY } from '../core/table.ts'
 import { sourceTable } from './introspect.ts'
 import type { Sqlite } from './open.ts'
-import { describeKey, type KeyValue } from './scan-key.ts'
 
 /** A column of a row's line; `encode` yields its COPY text, NULL for a misfit. */
 interface LineColumn {
   readonly source: string
   readonly target: string
   readonly type: string
+  readonly spec: ColumnSpec | undefined
   readonly encode: (x: string) => string
 }
 
 /** The columns of a row's line, in the order in which the target reads them. */
 export function lineColumns(table: TableSpec): LineColumn[] {
   const keys = new Set(table.key.columns.map((column) => column.name))
-  const column = (source: string, target: string, type: string): LineColumn => {
+  const column = (source: string, target: string, rule: ColumnRule, spec?: ColumnSpec): LineColumn => {
     const field = keys.has(source) ? keyField : copyField
-    return { source, target, type, encode: (x) => field(type, x) }
+    return { source, target, type: rule.type, spec, encode: (x) => field(rule, x) }
   }
   const hidden =
-    table.key.kind === 'rowid' ? [column(table.key.columns[0]?.name as string, HIDDEN_KEY, 'bigint')] : []
-  return [...hidden, ...table.columns.map((c) => column(c.name, c.target, c.type))]
+    table.key.kind === 'rowid'
+      ? [column(table.key.columns[0]?.name as string, HIDDEN_KEY, { type: 'bigint' })]
+      : []
+  return [...hidden, ...table.columns.map((c) => column(c.name, c.target, c, c))]
 }
 
 /** SQL of a whole row's line, NULL when a value does not fit; `alias` names the row. */
@@ -35,7 +38,7 @@ export function rowLine(table: TableSpec, alias: string): string {
 
 /** SQL of a key's line from any references to its columns. A NULL in a key is a misfit. */
 export function keyLine(table: TableSpec, reference: (index: number) => string): string {
-  return copyLine(table.key.columns.map((column, index) => keyField(column.type, reference(index))))
+  return copyLine(table.key.columns.map((column, index) => keyField(column, reference(index))))
 }
 
 /**

@@ -1,7 +1,17 @@
 import type { Config } from '../core/config.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
-import type { LagReport, Operator, OperatorEvent, StatusReport } from '../core/operator.ts'
+import {
+  type ChangesReport,
+  type LagReport,
+  NO_VERIFICATION,
+  type Operator,
+  type OperatorEvent,
+  type QuarantineReport,
+  type RetryReport,
+  type StatusReport,
+  type VerifyReport,
+} from '../core/operator.ts'
 import type { SourceLag } from '../core/ports.ts'
 import { seqToJson } from '../core/position.ts'
 import type { Replicator } from '../replication/replicator.ts'
@@ -164,6 +174,26 @@ export class DaemonOperator implements Operator {
     replicator.pause.clear()
     forgetPause(config.stateDir)
     observer.step('replication goes on')
+  }
+
+  async quarantine(): Promise<QuarantineReport> {
+    return { total: 0, blocking: 0, tables: [], entries: [] }
+  }
+
+  async retryQuarantine(): Promise<RetryReport> {
+    return { tried: 0, left: 0 }
+  }
+
+  async startVerify(): Promise<VerifyReport> {
+    return this.verification()
+  }
+
+  verification(): VerifyReport {
+    return NO_VERIFICATION
+  }
+
+  async changes(): Promise<ChangesReport> {
+    return { history: 'off', changes: [], next: null }
   }
 
   ready(): { ok: boolean; reasons: readonly string[] } {

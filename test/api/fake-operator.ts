@@ -1,4 +1,14 @@
-import type { LagReport, Operator, OperatorEvent, StatusReport } from '../../src/core/operator.ts'
+import {
+  type ChangesReport,
+  type LagReport,
+  NO_VERIFICATION,
+  type Operator,
+  type OperatorEvent,
+  type QuarantineReport,
+  type RetryReport,
+  type StatusReport,
+  type VerifyReport,
+} from '../../src/core/operator.ts'
 
 /** An operator without a migration: the interface is all that API and CLI know. */
 export class FakeOperator implements Operator {
@@ -31,6 +41,26 @@ export class FakeOperator implements Operator {
   subscribe(listener: (event: OperatorEvent) => void): () => void {
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)
+  }
+
+  async quarantine(): Promise<QuarantineReport> {
+    return { total: 0, blocking: 0, tables: [], entries: [] }
+  }
+
+  async retryQuarantine(): Promise<RetryReport> {
+    return { tried: 0, left: 0 }
+  }
+
+  async startVerify(): Promise<VerifyReport> {
+    return this.verification()
+  }
+
+  verification(): VerifyReport {
+    return NO_VERIFICATION
+  }
+
+  async changes(): Promise<ChangesReport> {
+    return { history: 'off', changes: [], next: null }
   }
 
   ready() {

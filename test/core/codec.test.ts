@@ -10,7 +10,7 @@ type Value = bigint | number | string | Buffer | null
 
 function encode(type: string, value: Value): unknown {
   return database
-    .prepare(`SELECT ${copyField(type, 'x')} FROM (SELECT ? AS x)`)
+    .prepare(`SELECT ${copyField({ type }, 'x')} FROM (SELECT ? AS x)`)
     .pluck()
     .get(value)
 }
@@ -111,7 +111,9 @@ describe('what does not fit is NULL, never another value', () => {
 })
 
 test('NUL bytes pass through the encoding, for the block check to find', () => {
-  const line = database.prepare(`SELECT CAST(${copyField('text', 'x')} AS BLOB) FROM (SELECT ? AS x)`).pluck()
+  const line = database
+    .prepare(`SELECT CAST(${copyField({ type: 'text' }, 'x')} AS BLOB) FROM (SELECT ? AS x)`)
+    .pluck()
   expect(line.get('a\0b')).toEqual(Buffer.from('a\0b'))
 })
 
@@ -125,7 +127,7 @@ test('a line of 500 columns stays within the depth that SQLite allows', () => {
 })
 
 test('one misfit makes the whole line NULL', () => {
-  const line = copyLine([copyField('bigint', 'a'), copyField('bigint', 'b')])
+  const line = copyLine([copyField({ type: 'bigint' }, 'a'), copyField({ type: 'bigint' }, 'b')])
   const get = database.prepare(`SELECT ${line} FROM (SELECT ? AS a, ? AS b)`).pluck()
   expect(get.get(1n, 2n)).toBe('1\t2')
   expect(get.get(1n, 'x')).toBeNull()

@@ -1,10 +1,10 @@
 /** What no pragma tells: the parts of an index, and its expression read from a new row. */
 import { describe, expect, test } from 'vitest'
+import { decodeKey, encodeKey, type KeyValue } from '../../src/core/key.ts'
 import type { SourceTable } from '../../src/core/source-schema.ts'
 import { renderTemplate } from '../../src/core/template.ts'
 import { ofNewRow } from '../../src/sqlite/capture-sql.ts'
 import { splitIndexSql } from '../../src/sqlite/introspect.ts'
-import { decodeKey, encodeKey, type KeyValue } from '../../src/sqlite/scan-key.ts'
 
 describe('splitIndexSql', () => {
   test.each([

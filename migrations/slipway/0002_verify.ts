@@ -1,0 +1,64 @@
+import type { Knex } from 'knex'
+
+/** Rows set aside, runs of verify, the event history, and which tables are in doubt. */
+export async function up(knex: Knex): Promise<void> {
+  await knex.raw(`
+    ALTER TABLE slipway.control
+      ADD COLUMN dirty jsonb NOT NULL DEFAULT '{}',       -- source table -> why it is in doubt until it is verified
+      ADD COLUMN history_from bigint;                      -- states before this position cannot be rebuilt
+
+    CREATE TABLE slipway.quarantine (
+      migration text NOT NULL REFERENCES slipway.control ON DELETE CASCADE,
+      direction text NOT NULL DEFAULT 'forward',
+      tbl       text NOT NULL,                             -- name in the source
+      key       text NOT NULL,                             -- encoded: core/key.ts
+      shown     text NOT NULL,                             -- the key for people
+      kind      text NOT NULL,                             -- misfit, refused, duplicate, parent
+      col       text,                                      -- name in the source
+      reason    text NOT NULL,
+      value     text,
+      blocking  boolean NOT NULL DEFAULT true,             -- a switchover waits for it
+      facts     jsonb,                                     -- for a duplicate: of which unique and value
+      since     timestamptz NOT NULL DEFAULT clock_timestamp(),
+      last      timestamptz NOT NULL DEFAULT clock_timestamp(),
+      attempts  int NOT NULL DEFAULT 1,
+      PRIMARY KEY (migration, direction, tbl, key)
+    );
+    COMMENT ON TABLE slipway.quarantine IS 'rows of the source that the target cannot hold';
+
+    CREATE TABLE slipway.verify_run (
+      id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      migration   text NOT NULL REFERENCES slipway.control ON DELETE CASCADE,
+      state       text NOT NULL,                           -- running, done, failed
+      reason      text NOT NULL,
+      repair      boolean NOT NULL,
+      started_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+      finished_at timestamptz,
+      report      jsonb NOT NULL                           -- tables, where each stands, samples
+    );
+    CREATE INDEX ON slipway.verify_run (migration, id DESC);
+
+    CREATE TABLE slipway.history (
+      id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      migration text NOT NULL REFERENCES slipway.control ON DELETE CASCADE,
+      direction text NOT NULL,
+      position  bigint NOT NULL,                           -- of the batch that it came with
+      tbl       text NOT NULL,                             -- name in the source
+      op        text NOT NULL,                             -- insert, update, delete
+      key       jsonb NOT NULL,                            -- target's columns, each value as its text
+      before    jsonb,
+      after     jsonb,
+      at        timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    CREATE INDEX ON slipway.history (migration, position);
+    CREATE INDEX ON slipway.history (at);
+    COMMENT ON TABLE slipway.history IS 'every applied change with its row images, where HISTORY=on';
+  `)
+}
+
+export async function down(knex: Knex): Promise<void> {
+  await knex.raw(`
+    DROP TABLE slipway.history, slipway.verify_run, slipway.quarantine;
+    ALTER TABLE slipway.control DROP COLUMN dirty, DROP COLUMN history_from;
+  `)
+}
