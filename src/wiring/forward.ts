@@ -3,13 +3,12 @@ import type { Config } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
-import { type PlannedTable, planTables } from '../core/plan.ts'
+import { type PlannedTable, refuseBlocked } from '../core/plan.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
-import type { Inventory } from '../core/source-schema.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
 import { findBreach } from '../postgres/dormant.ts'
-import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
+import { introspectTarget } from '../postgres/introspect.ts'
 import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
 import { BatchWriter } from '../postgres/writer.ts'
@@ -25,7 +24,6 @@ import {
 } from '../sqlite/capture.ts'
 import { ChangelogReader } from '../sqlite/changelog.ts'
 import { ChunkReader } from '../sqlite/chunks.ts'
-import { introspect } from '../sqlite/introspect.ts'
 import {
   checkFile,
   checkWritable,
@@ -38,12 +36,12 @@ import {
   type Sqlite,
   sourceFailure,
 } from '../sqlite/open.ts'
-import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import { goOnWith } from './go-on.ts'
+import { planSource, readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
 
 /** Least time between two prunes: each is a commit that may fail an application's deferred transaction (H10). */
@@ -193,7 +191,7 @@ export class ForwardFactory implements StreamFactory {
     const consent = this.#options.enableWal || noted !== undefined
     const { changedFrom } = await ensureWal(sqlitePath, facts, consent)
     facts = { ...facts, journalMode: 'wal' }
-    const inventory = introspect(reader, this.#config.tables, this.#config.excludeTables)
+    const inventory = readInventory(this.#config, reader)
     if (inventory.tables.length === 0) {
       throw new Failure({
         code: 'nothing_to_move',
@@ -211,7 +209,7 @@ export class ForwardFactory implements StreamFactory {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
       try {
-        planned = await this.#plan(reader, inventory, control, gate, signal)
+        planned = await this.#plan(reader, control, gate, signal)
         if (control.phase === 'new') await this.#backup(signal)
         installation = installCapture({
           path: sqlitePath,
@@ -336,38 +334,25 @@ export class ForwardFactory implements StreamFactory {
   }
 
   async #plan(
-    source: Sqlite,
-    inventory: Inventory,
+    reader: Sqlite,
     control: ControlState,
     gate: ReaderGate,
     signal: AbortSignal,
   ): Promise<readonly PlannedTable[]> {
-    this.#options.observer.step(`looking at the values of ${inventory.tables.length} tables`)
+    const { inventory, planned, findings } = await planSource({
+      config: this.#config,
+      reader,
+      connection: this.#target.connection,
+      gate,
+      before: control.tables,
+      widened: this.#widened,
+      signal,
+      step: (text) => this.#options.observer.step(text),
+    })
     for (const { name, reason } of inventory.skipped) this.#warn(`${name} is not copied: ${reason}`)
-    const profiles = new Map<string, Awaited<ReturnType<typeof profileTable>>>()
-    for (const table of inventory.tables) {
-      refuseForeignCollation(table)
-      const profile = await profileTable(source, table, gate, signal)
-      profiles.set(table.name, { ...profile, widened: this.#widenedOf(table.name) })
-    }
-    const targets = await introspectTarget(this.#target.connection, this.#config.postgresSchema)
-    const before = new Map(control.tables.map((table) => [table.target, table]))
-    // Tables of an earlier copy hold its rows: they are ours to empty.
-    const known = targets.map((table) => (before.has(table.name) ? { ...table, empty: true } : table))
-    const owned = new Set([...before.values()].filter((table) => table.owned).map((table) => table.target))
-    const taken = await otherRelations(this.#target.connection, this.#config.postgresSchema)
-    const planned = planTables(inventory.tables, profiles, known, this.#config.postgresSchema, owned, taken)
-    for (const table of planned) for (const warning of table.warnings) this.#warn(warning)
+    refuseBlocked(findings, this.#config.postgresSchema)
+    for (const { severity, message } of findings) if (severity === 'warns') this.#warn(message)
     return planned
-  }
-
-  #widenedOf(table: string): ReadonlyMap<string, string> {
-    const prefix = `${table}\0`
-    return new Map(
-      [...this.#widened]
-        .filter(([key]) => key.startsWith(prefix))
-        .map(([key, type]) => [key.slice(prefix.length), type]),
-    )
   }
 
   async #backup(signal: AbortSignal): Promise<void> {
