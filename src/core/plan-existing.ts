@@ -1,6 +1,6 @@
 /** Plans a table that the application's own migrations made: its types rule, and the values choose the codec. */
 import { keyCodecFor } from './codec.ts'
-import type { Finding } from './finding.ts'
+import { amount, type Finding } from './finding.ts'
 import { nearest } from './nearest.ts'
 import type { PlanColumn } from './plan-file.ts'
 import { assemble, chooseKey } from './plan-key.ts'
@@ -184,7 +184,7 @@ class ExistingColumns {
       severity: 'warns',
       count: naive,
       examples: examplesOf(this.#profile, column.name, 'naive'),
-      message: `${naive} times of ${this.#match.source.name}.${column.name} have no zone and count as UTC`,
+      message: `${this.#match.source.name}.${column.name} holds ${amount(naive, 'time')} without a zone: UTC is assumed`,
       remedy: 'If they are local times, name the zone in the plan, e.g. "zone": "Europe/Moscow".',
     })
     return 'UTC'
@@ -217,21 +217,21 @@ class ExistingColumns {
           code: 'text_as_bytes',
           severity: 'warns',
           count: texts,
-          message: `${texts} values of ${what} are text: ${place} gets their UTF-8 bytes`,
+          message: `${what} holds ${amount(texts, 'text')}: ${place} gets the UTF-8 bytes`,
           remedy: 'If they are hexadecimal digits, say so in the plan: "codec": "hex".',
         })
       }
     }
     if (misfits === 0) return
     const examples = examplesOf(this.#profile, column.name, measure)
-    const told = `${misfits} values of ${what} do not fit ${ruleName(rule)} (${place})${at(examples)}`
+    const told = `${ruleName(rule)} (${place}) cannot hold ${amount(misfits, 'value')} of ${what}${at(examples)}`
     if (entry?.misfit === 'quarantine') {
       this.#tell(column.name, {
         code: 'values_set_aside',
         severity: 'warns',
         count: misfits,
         examples,
-        message: `${told}: their rows are set aside, as the plan says`,
+        message: `${told}: set aside, as the plan says`,
       })
       return
     }
@@ -265,7 +265,7 @@ class ExistingColumns {
       severity: aside ? 'warns' : 'blocks',
       count: nulls,
       examples,
-      message: `${nulls} rows have NULL in ${this.#match.source.name}.${column.name}, and ${place} is NOT NULL${at(examples)}${aside ? ': they are set aside, as the plan says' : ''}`,
+      message: `${place} is NOT NULL, and ${this.#match.source.name}.${column.name} holds NULL in ${amount(nulls, 'row')}${at(examples)}${aside ? ': set aside, as the plan says' : ''}`,
       ...(aside
         ? {}
         : {

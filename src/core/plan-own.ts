@@ -1,5 +1,5 @@
 /** Plans a table that slipway makes: each column gets the narrowest type that all of its values fit. */
-import type { Finding } from './finding.ts'
+import { amount, type Finding } from './finding.ts'
 import type { PlanColumn } from './plan-file.ts'
 import { assemble, chooseKey } from './plan-key.ts'
 import type { OwnPlace } from './plan-match.ts'
@@ -142,7 +142,7 @@ class OwnColumns {
       column: column.name,
       count: planned.misfits,
       examples: examplesOf(this.#profile, column.name, ruleName(planned.rule)),
-      message: `${this.#match.source.name}.${column.name} becomes ${type}, not ${planned.rule.type} as the plan says: ${planned.misfits} values do not fit`,
+      message: `${this.#match.source.name}.${column.name} becomes ${type}, not ${planned.rule.type} as the plan says, which cannot hold ${amount(planned.misfits, 'value')}`,
       remedy: 'To keep the type, give the column a misfit policy in the plan (quarantine or fail).',
     })
     return { type }
@@ -165,7 +165,7 @@ class OwnColumns {
       column: column.name,
       count: misfits,
       examples: examplesOf(this.#profile, column.name, ruleName(rule)),
-      message: `${misfits} values of ${name}.${column.name} do not fit ${ruleName(rule)}${refused ? '' : ': their rows are set aside, as the plan says'}`,
+      message: `${ruleName(rule)} cannot hold ${amount(misfits, 'value')} of ${name}.${column.name}${refused ? '' : ': set aside, as the plan says'}`,
       ...(refused ? { remedy: 'Change the values, or the policy in the plan (widen or quarantine).' } : {}),
     })
   }

@@ -1,5 +1,5 @@
 /** What an existing target table brings along besides the columns of the source: rights, rows, extra columns, uniques. */
-import type { Finding } from './finding.ts'
+import { amount, type Finding } from './finding.ts'
 import { type ExistingPlace, ruleType } from './plan-match.ts'
 import type { TableProfile } from './plan-profile.ts'
 import { type UniqueCheck, uniqueChecks } from './plan-uniques.ts'
@@ -59,14 +59,14 @@ function* rights(target: TargetTable): Iterable<Finding> {
 /** Rows that the application put there by itself have keys of their own (trap V21). */
 function* seeded({ target, plan, source }: ExistingPlace): Iterable<Finding> {
   if (target.empty) return
-  const rows = target.rows === undefined ? 'rows' : `${target.rows} rows`
+  const rows = target.rows === undefined ? 'rows' : amount(target.rows, 'row')
   const name = `${target.schema}.${target.name}`
   if (plan?.existing_rows === 'delete') {
     yield {
       code: 'target_emptied',
       severity: 'warns',
       ...(target.rows === undefined ? {} : { count: target.rows }),
-      message: `${name} holds ${rows} already: they are deleted before the copy, as the plan says`,
+      message: `${name} holds ${rows} already: deleted before the copy, as the plan says`,
     }
     return
   }
@@ -191,7 +191,7 @@ function uniqueFinding(
       message: `${what} is not kept by the source: no rows collide now, and one that comes later is set aside`,
     }
   }
-  const told = `${found.rows} rows share ${found.groups} values of ${what}, e.g. ${found.examples.join('; ')}`
+  const told = `${amount(found.rows, 'row')} share ${amount(found.groups, 'value')} of ${what}, e.g. ${found.examples.join('; ')}`
   const policy = match.plan?.duplicates
   const common = { count: found.rows, examples: found.examples }
   if (policy === 'first' || policy === 'last') {

@@ -64,7 +64,7 @@ export async function introspectTarget(connection: Connection, schema: string): 
       // Somebody else's table may not be readable: then its owner is the problem that is reported.
       const counted = table.mine
         ? await client.query(
-            `SELECT count(*)::int AS n FROM (SELECT 1 FROM ${quote(schema, table.name)} LIMIT ${COUNTED_ROWS}) AS some`,
+            `SELECT count(*)::int AS n FROM (SELECT 1 FROM ${quote(schema, table.name)} LIMIT ${COUNTED_ROWS}) AS held`,
           )
         : undefined
       const rows = counted?.rows[0].n as number | undefined

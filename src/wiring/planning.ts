@@ -1,6 +1,6 @@
 import type { Config } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
-import type { Finding } from '../core/finding.ts'
+import { amount, type Finding } from '../core/finding.ts'
 import { type PlannedTable, planTables } from '../core/plan.ts'
 import type { PlanFile } from '../core/plan-file.ts'
 import { type MatchInput, matchTables } from '../core/plan-match.ts'
@@ -75,7 +75,7 @@ export async function planSource(deps: PlanningDeps): Promise<Planning> {
   const looked = matchTables(input).matches.filter(
     ({ source }) => only === undefined || only.has(source.name),
   )
-  deps.step(`looking at the values of ${looked.length} tables`)
+  deps.step(`looking at the values of ${amount(looked.length, 'table')}`)
   const profiles = new Map<string, TableProfile>()
   for (const match of looked) {
     refuseForeignCollation(match.source)
