@@ -80,7 +80,11 @@ export function target(
 }
 
 /** A unique index of plain columns. */
-export function unique(name: string, columns: readonly string[], facts: Partial<TargetUnique> = {}): TargetUnique {
+export function unique(
+  name: string,
+  columns: readonly string[],
+  facts: Partial<TargetUnique> = {},
+): TargetUnique {
   return { name, parts: columns, columns, where: undefined, deferrable: false, primary: false, ...facts }
 }
 
