@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import Database from 'better-sqlite3'
 import { Failure } from '../core/errors.ts'
+import { registerFunctions } from './functions.ts'
 import { checkFile, isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
 import { readWal } from './wal.ts'
 
@@ -24,6 +25,7 @@ export function openFrozen(path: string): FrozenSource {
   try {
     database = openWriter(path)
     database.exec('BEGIN IMMEDIATE')
+    registerFunctions(database)
   } catch (error) {
     database?.close()
     keeper.close()
@@ -60,6 +62,7 @@ function openReadOnly(path: string): FrozenSource {
       throw error
     database = new Database(`${pathToFileURL(path).href}?immutable=1`, { readonly: true })
     database.defaultSafeIntegers(true)
+    registerFunctions(database)
   }
   return { database, [Symbol.dispose]: () => void database.close() }
 }

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { Failure } from '../core/errors.ts'
+import { registerFunctions } from './functions.ts'
 import { readWal } from './wal.ts'
 
 export type Sqlite = Database.Database
@@ -197,6 +198,7 @@ function readOnly(path: string): Sqlite {
     database.defaultSafeIntegers(true)
     database.pragma('schema_version')
     database.pragma('query_only = 1')
+    registerFunctions(database)
     return database
   } catch (error) {
     database.close()
