@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Scenario } from '../support/scenario.ts'
 
@@ -38,7 +37,7 @@ test('two that may be meant: refused, until the plan names one', async () => {
   const refused = await scenario.slipway.run(['snapshot'])
   expect(refused.code).toBe(3)
   expect(refused.stderr).toMatch(/Album may be (ALBUM or album|album or ALBUM) in public/)
-  writePlan(scenario, { Album: { target: 'album' } })
+  scenario.writePlan({ Album: { target: 'album' } })
   await scenario.slipway.mustRun(['snapshot'])
   expect(await scenario.postgres('SELECT * FROM album ORDER BY 1')).toEqual(ALBUMS)
   expect(await scenario.postgres('SELECT * FROM "ALBUM"')).toEqual([])
@@ -49,7 +48,7 @@ test('other letters altogether, by the plan, down to the columns', async () => {
     source: SOURCE,
     target: 'CREATE TABLE records (nr int PRIMARY KEY, name text, year int)',
   })
-  writePlan(scenario, {
+  scenario.writePlan({
     Album: {
       target: 'records',
       columns: {
@@ -73,10 +72,3 @@ test('other letters altogether, by the plan, down to the columns', async () => {
   const { warnings } = (await scenario.daemon.status())!
   expect(warnings).toContain('Album.artistName stays behind, as the plan says')
 })
-
-function writePlan(scenario: Scenario, tables: object): void {
-  writeFileSync(
-    scenario.workspace.file('slipway.plan.json'),
-    JSON.stringify({ version: 1, schema: 'public', tables }),
-  )
-}

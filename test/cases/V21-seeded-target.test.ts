@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Scenario } from '../support/scenario.ts'
 
@@ -38,21 +37,15 @@ test('refused with the count, and left as it is', async () => {
 test('emptied with consent, by the daemon and by a single copy', async () => {
   for (const args of [['snapshot'], ['snapshot', '--once']]) {
     await using scenario = await Scenario.prepare(OPTIONS)
-    writeFileSync(
-      scenario.workspace.file('slipway.plan.json'),
-      JSON.stringify({
-        version: 1,
-        schema: 'public',
-        tables: { roles: { existing_rows: 'delete' } },
-      }),
-    )
+    scenario.writePlan({ roles: { existing_rows: 'delete' } })
     const { stdout, stderr } = await scenario.slipway.mustRun(args)
     expect(stdout + stderr).toMatch(/public\.roles holds 3 rows already: deleted before the copy/)
     expect(await scenario.postgres('SELECT id::int, name FROM roles ORDER BY id')).toEqual([
       { id: 1, name: 'admin' },
       { id: 2, name: 'editor' },
     ])
-    // What was not named is as it was.
+    // What was not named is as it was, and refers to another row now: that is told.
+    expect(stdout + stderr).toContain('rows of public.grants refer to rows of public.roles that are deleted')
     expect(await scenario.postgres('SELECT role_id::int, what FROM grants')).toEqual([
       { role_id: 2, what: 'everything' },
     ])

@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { Scenario } from '../support/scenario.ts'
 
@@ -38,14 +37,7 @@ test('is not copied, and that is said', async () => {
 
 test('is copied where the plan says that it is none', async () => {
   await using scenario = await Scenario.prepare(OPTIONS)
-  writeFileSync(
-    scenario.workspace.file('slipway.plan.json'),
-    JSON.stringify({
-      version: 1,
-      schema: 'public',
-      tables: { knex_migrations: { include: true }, t: { include: false } },
-    }),
-  )
+  scenario.writePlan({ knex_migrations: { include: true }, t: { include: false } })
   await scenario.slipway.mustRun(['snapshot'])
   expect(await scenario.postgres('SELECT v FROM knex_migrations')).toEqual([{ v: 'of SQLite' }])
   expect(await scenario.postgres(`SELECT to_regclass('t')::text AS t`)).toEqual([{ t: null }])

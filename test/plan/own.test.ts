@@ -57,7 +57,7 @@ describe('the type of a column that slipway makes', () => {
     expect(columnOf(aside, 't', 'c')).toMatchObject({ type: 'smallint', misfit: 'quarantine' })
     expect(codes(aside, 'warns')).toEqual(['values_set_aside: c'])
     expect(codes(await typed({ type: 'smallint', misfit: 'fail' }))).toEqual(['values_do_not_fit: c'])
-    expect(codes(await typed({ codec: 'epoch_s' }))).toEqual(['plan_incomplete: c'])
+    expect(codes(await typed({ codec: 'epoch_s' }))).toEqual(['plan_rule: c'])
   })
 })
 
