@@ -14,7 +14,7 @@ const MEASURES = 400
 export const EXAMPLES = 3
 
 /** Texts of a column that are looked at in one block; a window with more is halved, down to one row. */
-const BLOCK_BYTES = 4 * 1024 * 1024
+const BLOCK_BYTES = 1024 * 1024
 
 /** How often each measure of a table held, summed over its windows, with the keys of some of the rows. */
 export class Counts {

@@ -4,6 +4,7 @@ import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
 import { type PlannedTable, refuseBlocked } from '../core/plan.ts'
+import { planChanges } from '../core/plan-check.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
@@ -41,6 +42,7 @@ import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import { goOnWith } from './go-on.ts'
+import { loadPlan } from './plan-file.ts'
 import { planSource, readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
 
@@ -204,8 +206,11 @@ export class ForwardFactory implements StreamFactory {
       anew = `TABLES now names more: ${added.map((table) => table.name).join(', ')}`
     let planned: readonly PlannedTable[]
     let installation: Installation | undefined
-    if (goesOn && anew === undefined) planned = goOnWith(control.tables, inventory)
-    else {
+    if (goesOn && anew === undefined) {
+      planned = goOnWith(control.tables, inventory)
+      for (const line of planChanges(loadPlan(this.#config), control.tables))
+        this.#warn(`the plan was changed, which takes a new copy to follow (slipway uninstall): ${line}`)
+    } else {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
       try {
