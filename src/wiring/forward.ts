@@ -262,6 +262,7 @@ export class ForwardFactory implements StreamFactory {
       new ChangelogReader({
         path: sqlitePath,
         encoding,
+        chunkRows: this.#config.chunkRows,
         tables,
         schemaVersion: installation?.control.schemaVersion ?? (noted?.schemaVersion as bigint),
         gate,
