@@ -350,6 +350,7 @@ function assemble(
     key: { kind: key[0]?.kind ?? 'primary', columns: keyColumns },
     columns,
     rowid: source.rowid,
+    scansByKey: source.rowid === undefined || key[0]?.kind === 'rowid' || key[0]?.name === source.rowidColumn,
     owned,
   }
 }

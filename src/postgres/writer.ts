@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { Failure, messageOf } from '../core/errors.ts'
-import type { Applied, Batch, ChangeTarget, Compared, KeySet, TableBatch } from '../core/ports.ts'
+import type { Applied, Batch, ChangeTarget, KeySet, TableBatch } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
@@ -48,10 +48,6 @@ export class BatchWriter implements ChangeTarget {
         message: 'the target has no checkpoint: nothing was copied yet',
       })
     return stored.checkpoint
-  }
-
-  async compare(): Promise<Compared> {
-    throw new Error('not yet')
   }
 
   async quarantined(): Promise<readonly KeySet[]> {
@@ -231,6 +227,12 @@ export function insertSql(table: TableSpec, stage: string): string {
   const columns = quoteList(targetColumns(table))
   // An identity ALWAYS refuses given values otherwise (trap P7).
   return `INSERT INTO ${targetName(table)} (${columns}) OVERRIDING SYSTEM VALUE SELECT ${columns} FROM ${stage}`
+}
+
+/** Rows of a stage into the target, whatever stands there under their keys. */
+export async function mendFrom(client: pg.ClientBase, table: TableSpec, stage: string): Promise<number> {
+  await client.query(`DELETE FROM ${targetName(table)} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`)
+  return (await client.query(insertSql(table, stage))).rowCount ?? 0
 }
 
 function upsertSql(table: TableSpec, stage: string): string {

@@ -1,9 +1,18 @@
 import { statSync } from 'node:fs'
-import type { Batch, ChangeSource, ReadExtras, ReadResult, SourceLag, TableBatch } from '../core/ports.ts'
+import type {
+  Batch,
+  ChangeSource,
+  ReadExtras,
+  ReadResult,
+  Ride,
+  RideRequest,
+  SourceLag,
+  TableBatch,
+} from '../core/ports.ts'
 import type { Checkpoint, Seq } from '../core/position.ts'
 import type { TableSpec } from '../core/table.ts'
 import { MARK, pendingAfter, readHead } from './head.ts'
-import { lateRead } from './late-read.ts'
+import { absentKeys, lateRead } from './late-read.ts'
 import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
 import { readRange } from './range.ts'
 import type { ReaderGate } from './reader-gate.ts'
@@ -140,20 +149,32 @@ export class ChangelogReader implements ChangeSource, Disposable {
         to,
         changes,
         tables,
-        ride: ride && {
-          ...ride,
-          chunk: readRange(database, ride.table, ride.after, undefined, {
-            encoding,
-            chunkRows,
-            captured: true,
-          }),
-        },
+        ride: ride && (await this.#readRide(ride, to, spool)),
         [Symbol.dispose]: () => spool[Symbol.dispose](),
       }
     } catch (error) {
       spool[Symbol.dispose]()
       throw error
     }
+  }
+
+  async #readRide(ride: RideRequest, { seq }: Checkpoint, spool: Spool): Promise<Ride> {
+    const { encoding, chunkRows } = this.#options
+    if (ride.keys === undefined) {
+      const options = { encoding, chunkRows, captured: true }
+      return {
+        ...ride,
+        chunk: readRange(this.#reader, ride.table, ride.after, undefined, options),
+        gone: undefined,
+      }
+    }
+    const options = { after: seq, upTo: seq, also: ride.keys, encoding, spool }
+    const { gone, upserts, aside } = await lateRead(this.#reader, ride.table, options)
+    return { ...ride, gone, chunk: { rows: upserts, aside, last: undefined, exhausted: true, head: seq } }
+  }
+
+  absent(table: TableSpec, keys: readonly string[]): readonly string[] {
+    return absentKeys(this.#observer, table, keys)
   }
 
   lag(after: Checkpoint): SourceLag {

@@ -105,6 +105,20 @@ function keysSql(table: TableSpec, also: boolean): string {
   return `${logged} UNION SELECT ${list} FROM (SELECT ${decoded.join(', ')} FROM json_each(?))`
 }
 
+/** Those of the encoded keys that have no row. */
+export function absentKeys(database: Sqlite, table: TableSpec, keys: readonly string[]): string[] {
+  const decoded = table.key.columns.map(
+    (_, index) => `${decodeSql(`json_extract(value, '$[${index}]')`)} AS k${index}`,
+  )
+  return database
+    .prepare(
+      `SELECT c.value FROM (SELECT value, ${decoded.join(', ')} FROM json_each(?)) AS c
+       WHERE NOT EXISTS (SELECT 1 FROM ${sourceTable(table.name)} AS t WHERE ${joinSql(table)})`,
+    )
+    .pluck()
+    .all(JSON.stringify(keys)) as string[]
+}
+
 /** SQL of an encoded key's column (core/key.ts). */
 function decodeSql(x: string): string {
   const rest = `substr(${x},2)`

@@ -1,18 +1,23 @@
 import { join } from 'node:path'
 import type { Config } from '../core/config.ts'
+import { driftOf, holdsOn } from '../core/drift.ts'
 import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
 import { type PlannedTable, planTables } from '../core/plan.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import type { Inventory } from '../core/source-schema.ts'
+import type { TableSpec } from '../core/table.ts'
+import { Comparer } from '../postgres/comparer.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
 import { findBreach } from '../postgres/dormant.ts'
 import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
+import { keyTextSql } from '../postgres/key-text.ts'
 import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
-import { BatchWriter } from '../postgres/writer.ts'
+import { describeDrift, resync } from '../postgres/resync.ts'
+import { BatchWriter, mendFrom } from '../postgres/writer.ts'
 import { planCopy } from '../replication/snapshot.ts'
 import { backupSource } from '../sqlite/backup.ts'
 import {
@@ -45,6 +50,11 @@ import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import { goOnWith } from './go-on.ts'
 import type { TargetSession } from './session.ts'
+
+/** True where a copy was finished once: from then on a doubt is mended and not copied away. */
+function copied(control: ControlState): boolean {
+  return control.phase !== 'new' && control.phase !== 'snapshotting'
+}
 
 /** Least time between two prunes: each is a commit that may fail an application's deferred transaction (H10). */
 const PRUNE_EVERY_MS = 120_000
@@ -248,7 +258,17 @@ export class ForwardFactory implements StreamFactory {
     const copyTarget = new CopyWriter(connection, sessions, holder, planned, control.tables, (text) =>
       this.#warn(text),
     )
-    if (installation !== undefined) {
+    if (installation !== undefined && copied(control)) {
+      const drift = driftOf(control.tables, planned)
+      for (const text of describeDrift(drift)) this.#warn(text)
+      await resync(connection, holder, {
+        drift,
+        s0: installation.head,
+        installation: installation.control.installation,
+        reason: anew ?? 'the schema of the source was changed',
+        warn: (text) => this.#warn(text),
+      })
+    } else if (installation !== undefined) {
       if (anew !== undefined) this.#options.observer.warn(`copying anew: ${anew}`)
       await copyTarget.begin(
         installation.head,
@@ -275,16 +295,26 @@ export class ForwardFactory implements StreamFactory {
     this.facts.changelogRows = () => changes.size()
     this.facts.control = await holder.read()
     const shapes = await introspectTarget(connection, this.#config.postgresSchema)
-    const phase = (await this.#control()).phase
+    const writer = new BatchWriter(apply, holder, shapes, (text) => this.#warn(text))
+    const now = await this.#control()
+    const dirty = new Map(now.dirty)
     const held = stack.move()
     return {
       tables,
       source: changes,
-      target: new BatchWriter(apply, holder, shapes, (text) => this.#warn(text)),
+      target: writer,
+      comparer: new Comparer(apply, holder, mendFrom, keyTextSql),
+      installation: now.installation,
+      dirty,
+      clean: async () => {
+        await holder.note({ dirty: {} })
+        dirty.clear()
+        this.facts.control = await holder.read()
+      },
       copySource,
       copyTarget,
       workers,
-      phase,
+      phase: now.phase,
       newest: async () => (await holder.checkpoint())?.newest ?? 0n,
       breach: () => findBreach(connection, tables),
       enter: async (next: Phase) => {
@@ -346,7 +376,9 @@ export class ForwardFactory implements StreamFactory {
     this.#options.observer.step(`looking at the values of ${inventory.tables.length} tables`)
     for (const { name, reason } of inventory.skipped) this.#warn(`${name} is not copied: ${reason}`)
     const profiles = new Map<string, Awaited<ReturnType<typeof profileTable>>>()
-    for (const table of inventory.tables) {
+    const kept = copied(control) ? this.#kept(inventory, control) : new Map<string, TableSpec>()
+    const fresh = inventory.tables.filter((table) => !kept.has(table.name))
+    for (const table of fresh) {
       refuseForeignCollation(table)
       const profile = await profileTable(source, table, gate, signal)
       profiles.set(table.name, { ...profile, widened: this.#widenedOf(table.name) })
@@ -357,9 +389,24 @@ export class ForwardFactory implements StreamFactory {
     const known = targets.map((table) => (before.has(table.name) ? { ...table, empty: true } : table))
     const owned = new Set([...before.values()].filter((table) => table.owned).map((table) => table.target))
     const taken = await otherRelations(this.#target.connection, this.#config.postgresSchema)
-    const planned = planTables(inventory.tables, profiles, known, this.#config.postgresSchema, owned, taken)
+    const planned = planTables(fresh, profiles, known, this.#config.postgresSchema, owned, taken)
     for (const table of planned) for (const warning of table.warnings) this.#warn(warning)
-    return planned
+    return inventory.tables.map((source): PlannedTable => {
+      const spec = kept.get(source.name)
+      if (spec !== undefined) return { source, spec, warnings: [] }
+      return planned.find((table) => table.source.name === source.name) as PlannedTable
+    })
+  }
+
+  /** Tables of ours whose plan holds on; one that a value was found not to fit is planned again. */
+  #kept(inventory: Inventory, control: ControlState): Map<string, TableSpec> {
+    const kept = new Map<string, TableSpec>()
+    for (const table of inventory.tables) {
+      const before = control.tables.find((spec) => spec.name === table.name)
+      if (before?.owned === true && holdsOn(before, table) && this.#widenedOf(table.name).size === 0)
+        kept.set(table.name, before)
+    }
+    return kept
   }
 
   #widenedOf(table: string): ReadonlyMap<string, string> {
