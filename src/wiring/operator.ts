@@ -103,6 +103,7 @@ export class DaemonOperator implements Operator {
     const error = view.lastError
     const backup = facts?.backup ?? control?.backup ?? null
     const rows = view.tables.reduce((sum, table) => sum + table.rows_copied, 0)
+    const verify = this.verification()
     return {
       ...this.lag(),
       version: version(),
@@ -158,6 +159,9 @@ export class DaemonOperator implements Operator {
         control?.copyStartedAt == null
           ? null
           : { rows, started_at: control.copyStartedAt, finished_at: control.copyFinishedAt },
+      quarantined_tables: [],
+      verify: verify.state === 'none' ? null : verify,
+      dirty: [],
     }
   }
 
