@@ -38,6 +38,7 @@ export class DaemonOperator implements Operator {
   readonly #deps: OperatorDeps
   readonly #listeners = new Set<(event: OperatorEvent) => void>()
   #timer: NodeJS.Timeout | undefined
+  #verifyTold = ''
 
   constructor(deps: OperatorDeps) {
     this.#deps = deps
@@ -209,13 +210,22 @@ export class DaemonOperator implements Operator {
 
   subscribe(listener: (event: OperatorEvent) => void): () => void {
     this.#listeners.add(listener)
-    this.#timer ??= setInterval(() => this.#emit({ type: 'lag', lag: this.lag() }), LAG_EVERY_MS)
+    this.#timer ??= setInterval(() => this.#tell(), LAG_EVERY_MS)
     return () => {
       this.#listeners.delete(listener)
       if (this.#listeners.size > 0) return
       clearInterval(this.#timer)
       this.#timer = undefined
     }
+  }
+
+  /** Each second: the lag, and verify while it runs and once when it has ended. */
+  #tell(): void {
+    this.#emit({ type: 'lag', lag: this.lag() })
+    const verify = this.verification()
+    const told = `${verify.id} ${verify.state}`
+    if (verify.state === 'running' || told !== this.#verifyTold) this.#emit({ type: 'verify', verify })
+    this.#verifyTold = told
   }
 
   #emit(event: OperatorEvent): void {
