@@ -40,6 +40,7 @@ export class DaemonOperator implements Operator {
   readonly #deps: OperatorDeps
   readonly #listeners = new Set<(event: OperatorEvent) => void>()
   #timer: NodeJS.Timeout | undefined
+  #verifyTold = ''
 
   constructor(deps: OperatorDeps) {
     this.#deps = deps
@@ -105,6 +106,7 @@ export class DaemonOperator implements Operator {
     const error = view.lastError
     const backup = facts?.backup ?? control?.backup ?? null
     const rows = view.tables.reduce((sum, table) => sum + table.rows_copied, 0)
+    const verify = this.verification()
     return {
       ...this.lag(),
       version: version(),
@@ -160,6 +162,9 @@ export class DaemonOperator implements Operator {
         control?.copyStartedAt == null
           ? null
           : { rows, started_at: control.copyStartedAt, finished_at: control.copyFinishedAt },
+      quarantined_tables: [],
+      verify: verify.state === 'none' ? null : verify,
+      dirty: [],
     }
   }
 
@@ -220,13 +225,22 @@ export class DaemonOperator implements Operator {
 
   subscribe(listener: (event: OperatorEvent) => void): () => void {
     this.#listeners.add(listener)
-    this.#timer ??= setInterval(() => this.#emit({ type: 'lag', lag: this.lag() }), LAG_EVERY_MS)
+    this.#timer ??= setInterval(() => this.#tell(), LAG_EVERY_MS)
     return () => {
       this.#listeners.delete(listener)
       if (this.#listeners.size > 0) return
       clearInterval(this.#timer)
       this.#timer = undefined
     }
+  }
+
+  /** Each second: the lag, and verify while it runs and once when it has ended. */
+  #tell(): void {
+    this.#emit({ type: 'lag', lag: this.lag() })
+    const verify = this.verification()
+    const told = `${verify.id} ${verify.state}`
+    if (verify.state === 'running' || told !== this.#verifyTold) this.#emit({ type: 'verify', verify })
+    this.#verifyTold = told
   }
 
   #emit(event: OperatorEvent): void {
