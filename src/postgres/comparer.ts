@@ -7,9 +7,6 @@ import type { Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { copyInto, Stages, targetColumns } from './stage.ts'
 
-/** How a comparison repairs: rows of a stage into the target, in the caller's transaction. */
-export type Mend = (client: pg.ClientBase, table: TableSpec, stage: string, rows: number) => Promise<number>
-
 /**
  * Compares what the source's snapshot shows with the target, between two batches: in one transaction that admits only
  * the holder and finds the target at the position of that snapshot. The session is the one that applies, so that
@@ -19,19 +16,10 @@ export class Comparer implements CompareTarget {
   readonly #connection: Connection
   readonly #control: Control
   readonly #stages = new Stages()
-  readonly #mend: Mend
-  readonly #keyText: (table: TableSpec, alias: string) => string
 
-  constructor(
-    connection: Connection,
-    control: Control,
-    mend: Mend,
-    keyText: (table: TableSpec, alias: string) => string,
-  ) {
+  constructor(connection: Connection, control: Control) {
     this.#connection = connection
     this.#control = control
-    this.#mend = mend
-    this.#keyText = keyText
   }
 
   async compare(ride: Ride, at: Checkpoint, repair: boolean): Promise<Compared> {
@@ -56,7 +44,7 @@ export class Comparer implements CompareTarget {
         // First those that are too many: they may hold a unique value of one that is missing.
         if (repair && found.extra > 0) repaired += await deleteExtras(client, table)
         if (repair && found.missing + found.different > 0)
-          repaired += await this.#mend(client, table, rows, found.missing + found.different)
+          repaired += await mend(client, table, rows)
         const { extras: _, ...compared } = found
         return { ...compared, quarantined: chunk.aside.length, repaired }
       })
@@ -69,7 +57,17 @@ export class Comparer implements CompareTarget {
   async keys(table: TableSpec, after: readonly string[] | undefined): Promise<KeyPage | undefined> {
     if (coversTarget(table)) return undefined
     return await this.#connection.use((client) =>
-      readKeyPage(client, table, after, this.#keyText(table, 't')),
+      readKeyPage(client, table, after, keyTextSql(table, 't')),
     )
   }
+}
+
+/**
+ * The stage's rows into the target. One that holds a unique value of theirs under another key is not what the source
+ * has, since the source keeps that value once: it goes, and is found missing when the walk comes to it.
+ */
+async function mend(client: pg.ClientBase, table: TableSpec, stage: string): Promise<number> {
+  await client.query(`DELETE FROM ${targetName(table)} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`)
+  for (const unique of await readUniques(client, table)) await client.query(displaceSql(table, stage, unique))
+  return (await client.query(insertSql(table, stage))).rowCount ?? 0
 }

@@ -34,11 +34,6 @@ export class VerifyRuns<T extends StoredRun> {
 
   async begin(run: Omit<T, 'id'>): Promise<T> {
     return await this.#connection.transaction(async (client) => {
-      // A run that never ended was put aside by this one.
-      await client.query(
-        `UPDATE slipway.verify_run SET state = 'failed', finished_at = clock_timestamp() WHERE migration = $1 AND state = 'running'`,
-        [this.#migration],
-      )
       const { rows } = await client.query(
         `INSERT INTO slipway.verify_run (migration, state, reason, repair, report) VALUES ($1, 'running', $2, $3, $4) RETURNING id`,
         [this.#migration, run.reason, run.repair, JSON.stringify(run)],

@@ -229,12 +229,6 @@ export function insertSql(table: TableSpec, stage: string): string {
   return `INSERT INTO ${targetName(table)} (${columns}) OVERRIDING SYSTEM VALUE SELECT ${columns} FROM ${stage}`
 }
 
-/** Rows of a stage into the target, whatever stands there under their keys. */
-export async function mendFrom(client: pg.ClientBase, table: TableSpec, stage: string): Promise<number> {
-  await client.query(`DELETE FROM ${targetName(table)} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`)
-  return (await client.query(insertSql(table, stage))).rowCount ?? 0
-}
-
 function upsertSql(table: TableSpec, stage: string): string {
   const keys = new Set(table.key.columns.map((column) => column.target))
   const rest = targetColumns(table).filter((name) => !keys.has(name))

@@ -35,6 +35,8 @@ export class Verifier implements Companion {
   readonly #deps: VerifierDeps
   #run: Run | undefined
   #loaded = false
+  /** Asked for by a person, and interrupted by tables in doubt. */
+  #suspended: Run | undefined
   #live = false
   #savedAt = 0
   /** Where the page of keys ends that is being looked at. */
@@ -105,6 +107,7 @@ export class Verifier implements Companion {
       })
     }
     await this.#start(tables, request, 'asked for', undefined)
+    this.#live = true
     return this.report
   }
 
@@ -115,7 +118,17 @@ export class Verifier implements Companion {
   async mend(stream: Stream): Promise<boolean> {
     await this.load()
     const run = this.#run
-    if (run?.mends === stream.installation && run.state !== 'failed') return run.state === 'done'
+    if (run?.mends === stream.installation && run.state !== 'failed') {
+      if (run.state === 'running') return false
+      // What a person asked for meanwhile goes on where it stood.
+      this.#run = this.#suspended ?? run
+      this.#suspended = undefined
+      return true
+    }
+    if (run?.state === 'running' && run.mends === undefined) {
+      this.#suspended = run
+      await this.#save(run)
+    }
     const names = [...stream.dirty.keys()].filter((name) =>
       stream.tables.some((table) => table.name === name),
     )
