@@ -1,5 +1,6 @@
 /** What a changed schema of the source means for the tables of a migration that is under way. Pure. */
 import type { PlannedTable } from './plan.ts'
+import type { SourceTable } from './source-schema.ts'
 import type { ColumnSpec, TableSpec } from './table.ts'
 
 /** What has to be done to the target of one table before its rows can be made equal again. */
@@ -65,31 +66,32 @@ function keyOf(spec: TableSpec): string {
  * The stored plan of a table holds on as long as the source has the same columns and key: then its types are not
  * chosen again, since a type that was widened once would be forgotten.
  */
-export function holdsOn(
-  before: TableSpec,
-  table: { readonly columns: readonly Described[]; readonly rowid: string | undefined },
-): boolean {
+export function holdsOn(before: TableSpec, table: SourceTable): boolean {
   const names = table.columns.filter((column) => !column.generated).map((column) => column.name)
   return (
     before.rowid === table.rowid &&
     names.length === before.columns.length &&
-    before.columns.every((column) => names.includes(column.name)) &&
-    before.key.columns.every((column) => before.key.kind === 'rowid' || names.includes(column.name)) &&
-    (before.key.kind !== 'primary' || sameKey(before, table.columns))
+    before.columns.every((column) => {
+      const now = table.columns.find(({ name }) => name === column.name)
+      // A column that takes NULL now must take it in a table of ours as well.
+      return (
+        now !== undefined && !now.generated && (now.notNull || !column.notNull || isKey(before, column.name))
+      )
+    }) &&
+    keyHolds(before, table)
   )
 }
 
-interface Described {
-  readonly name: string
-  readonly primary: number
-  readonly generated: boolean
-  readonly notNull: boolean
+function isKey(spec: TableSpec, name: string): boolean {
+  return spec.key.columns.some((column) => column.name === name)
 }
 
-function sameKey(before: TableSpec, columns: readonly Described[]): boolean {
-  const primary = columns.filter((column) => column.primary > 0).map((column) => column.name)
-  return (
-    primary.length === before.key.columns.length &&
-    before.key.columns.every((column) => primary.includes(column.name))
+function keyHolds({ key }: TableSpec, table: SourceTable): boolean {
+  if (key.kind === 'rowid') return table.rowid !== undefined
+  const same = (names: readonly (string | undefined)[]): boolean =>
+    names.length === key.columns.length && key.columns.every((column) => names.includes(column.name))
+  if (key.kind === 'primary') return same(table.columns.filter((c) => c.primary > 0).map((c) => c.name))
+  return table.indexes.some(
+    (index) => index.unique && index.where === undefined && same(index.parts.map((p) => p.column)),
   )
 }

@@ -91,6 +91,8 @@ export interface TableSpec {
   readonly scansByKey?: boolean | undefined
   /** True where slipway made the target table: then it may widen its types. */
   readonly owned: boolean
+  /** True where the plan agrees that rows which the application put there are deleted before the copy. */
+  readonly emptied?: boolean | undefined
   /** Undefined: `fail`. */
   readonly duplicates?: DuplicatesPolicy | undefined
   /** The source's foreign keys among moved tables, by source names: children follow a parent that is set aside. */

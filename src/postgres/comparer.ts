@@ -5,7 +5,12 @@ import type { TableSpec } from '../core/table.ts'
 import { compareStage, coversTarget, deleteExtras, readKeyPage, refuseMoved } from './compare.ts'
 import type { Connection } from './connection.ts'
 import type { Control } from './control.ts'
-import { copyInto, Stages, targetColumns } from './stage.ts'
+import { displaceSql } from './copy.ts'
+import { targetName } from './dormant.ts'
+import { readUniques } from './introspect.ts'
+import { keyTextSql } from './key-text.ts'
+import { copyInto, Stages, sameKey, targetColumns } from './stage.ts'
+import { insertSql } from './writer.ts'
 
 /**
  * Compares what the source's snapshot shows with the target, between two batches: in one transaction that admits only
@@ -43,8 +48,7 @@ export class Comparer implements CompareTarget {
         let repaired = 0
         // First those that are too many: they may hold a unique value of one that is missing.
         if (repair && found.extra > 0) repaired += await deleteExtras(client, table)
-        if (repair && found.missing + found.different > 0)
-          repaired += await mend(client, table, rows)
+        if (repair && found.missing + found.different > 0) repaired += await mend(client, table, rows)
         const { extras: _, ...compared } = found
         return { ...compared, quarantined: chunk.aside.length, repaired }
       })
@@ -56,9 +60,7 @@ export class Comparer implements CompareTarget {
 
   async keys(table: TableSpec, after: readonly string[] | undefined): Promise<KeyPage | undefined> {
     if (coversTarget(table)) return undefined
-    return await this.#connection.use((client) =>
-      readKeyPage(client, table, after, keyTextSql(table, 't')),
-    )
+    return await this.#connection.use((client) => readKeyPage(client, table, after, keyTextSql(table, 't')))
   }
 }
 
@@ -68,6 +70,8 @@ export class Comparer implements CompareTarget {
  */
 async function mend(client: pg.ClientBase, table: TableSpec, stage: string): Promise<number> {
   await client.query(`DELETE FROM ${targetName(table)} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`)
-  for (const unique of await readUniques(client, table)) await client.query(displaceSql(table, stage, unique))
+  const { rows } = await client.query('SELECT to_regclass($1)::oid AS oid', [targetName(table)])
+  for (const unique of await readUniques(client, rows[0].oid))
+    await client.query(displaceSql(table, stage, unique))
   return (await client.query(insertSql(table, stage))).rowCount ?? 0
 }

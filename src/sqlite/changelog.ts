@@ -131,7 +131,7 @@ export class ChangelogReader implements ChangeSource, Disposable {
         .all(from.seq, to.seq) as [string, bigint][],
     )
     const also = new Map((extras.also ?? []).map(({ table, keys }) => [table, keys]))
-    const { encoding, chunkRows } = this.#options
+    const { encoding } = this.#options
     const spool = new Spool(this.#options.spoolFolder)
     try {
       const tables: TableBatch[] = []

@@ -4,20 +4,20 @@ import { driftOf, holdsOn } from '../core/drift.ts'
 import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
-import { type PlannedTable, planTables } from '../core/plan.ts'
+import { type PlannedTable, refuseBlocked } from '../core/plan.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import type { Inventory } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
+import type { TargetTable } from '../core/target-schema.ts'
 import { Comparer } from '../postgres/comparer.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
 import { findBreach } from '../postgres/dormant.ts'
-import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
-import { keyTextSql } from '../postgres/key-text.ts'
+import { introspectTarget } from '../postgres/introspect.ts'
 import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
 import { describeDrift, resync } from '../postgres/resync.ts'
-import { BatchWriter, mendFrom } from '../postgres/writer.ts'
+import { BatchWriter } from '../postgres/writer.ts'
 import { planCopy } from '../replication/snapshot.ts'
 import { backupSource } from '../sqlite/backup.ts'
 import {
@@ -30,7 +30,6 @@ import {
 } from '../sqlite/capture.ts'
 import { ChangelogReader } from '../sqlite/changelog.ts'
 import { ChunkReader } from '../sqlite/chunks.ts'
-import { introspect } from '../sqlite/introspect.ts'
 import {
   checkFile,
   checkWritable,
@@ -43,17 +42,25 @@ import {
   type Sqlite,
   sourceFailure,
 } from '../sqlite/open.ts'
-import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import { goOnWith } from './go-on.ts'
+import { planSource, readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
 
 /** True where a copy was finished once: from then on a doubt is mended and not copied away. */
 function copied(control: ControlState): boolean {
   return control.phase !== 'new' && control.phase !== 'snapshotting'
+}
+
+/** A table of ours that is gone is made again; one of somebody else must still have the columns that were planned. */
+function takesStill(spec: TableSpec, target: TargetTable | undefined): boolean {
+  if (target === undefined) return spec.owned
+  return spec.columns.every((column) =>
+    target.columns.some(({ name, type }) => name === column.target && type === column.type),
+  )
 }
 
 /** Least time between two prunes: each is a commit that may fail an application's deferred transaction (H10). */
@@ -203,7 +210,7 @@ export class ForwardFactory implements StreamFactory {
     const consent = this.#options.enableWal || noted !== undefined
     const { changedFrom } = await ensureWal(sqlitePath, facts, consent)
     facts = { ...facts, journalMode: 'wal' }
-    const inventory = introspect(reader, this.#config.tables, this.#config.excludeTables)
+    const inventory = readInventory(this.#config, reader)
     if (inventory.tables.length === 0) {
       throw new Failure({
         code: 'nothing_to_move',
@@ -221,7 +228,7 @@ export class ForwardFactory implements StreamFactory {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
       try {
-        planned = await this.#plan(reader, inventory, control, gate, signal)
+        planned = await this.#plan(reader, control, gate, signal)
         if (control.phase === 'new') await this.#backup(signal)
         installation = installCapture({
           path: sqlitePath,
@@ -303,7 +310,7 @@ export class ForwardFactory implements StreamFactory {
       tables,
       source: changes,
       target: writer,
-      comparer: new Comparer(apply, holder, mendFrom, keyTextSql),
+      comparer: new Comparer(apply, holder),
       installation: now.installation,
       dirty,
       clean: async () => {
@@ -367,30 +374,27 @@ export class ForwardFactory implements StreamFactory {
   }
 
   async #plan(
-    source: Sqlite,
-    inventory: Inventory,
+    reader: Sqlite,
     control: ControlState,
     gate: ReaderGate,
     signal: AbortSignal,
   ): Promise<readonly PlannedTable[]> {
-    this.#options.observer.step(`looking at the values of ${inventory.tables.length} tables`)
+    const kept = copied(control) ? await this.#kept(readInventory(this.#config, reader), control) : new Map()
+    const all = readInventory(this.#config, reader).tables.map((table) => table.name)
+    const { inventory, planned, findings } = await planSource({
+      config: this.#config,
+      reader,
+      connection: this.#target.connection,
+      gate,
+      before: control.tables,
+      widened: this.#widened,
+      signal,
+      step: (text) => this.#options.observer.step(text),
+      only: new Set(all.filter((name) => !kept.has(name))),
+    })
     for (const { name, reason } of inventory.skipped) this.#warn(`${name} is not copied: ${reason}`)
-    const profiles = new Map<string, Awaited<ReturnType<typeof profileTable>>>()
-    const kept = copied(control) ? this.#kept(inventory, control) : new Map<string, TableSpec>()
-    const fresh = inventory.tables.filter((table) => !kept.has(table.name))
-    for (const table of fresh) {
-      refuseForeignCollation(table)
-      const profile = await profileTable(source, table, gate, signal)
-      profiles.set(table.name, { ...profile, widened: this.#widenedOf(table.name) })
-    }
-    const targets = await introspectTarget(this.#target.connection, this.#config.postgresSchema)
-    const before = new Map(control.tables.map((table) => [table.target, table]))
-    // Tables of an earlier copy hold its rows: they are ours to empty.
-    const known = targets.map((table) => (before.has(table.name) ? { ...table, empty: true } : table))
-    const owned = new Set([...before.values()].filter((table) => table.owned).map((table) => table.target))
-    const taken = await otherRelations(this.#target.connection, this.#config.postgresSchema)
-    const planned = planTables(fresh, profiles, known, this.#config.postgresSchema, owned, taken)
-    for (const table of planned) for (const warning of table.warnings) this.#warn(warning)
+    refuseBlocked(findings, this.#config.postgresSchema)
+    for (const { severity, message } of findings) if (severity === 'warns') this.#warn(message)
     return inventory.tables.map((source): PlannedTable => {
       const spec = kept.get(source.name)
       if (spec !== undefined) return { source, spec, warnings: [] }
@@ -398,24 +402,18 @@ export class ForwardFactory implements StreamFactory {
     })
   }
 
-  /** Tables of ours whose plan holds on; one that a value was found not to fit is planned again. */
-  #kept(inventory: Inventory, control: ControlState): Map<string, TableSpec> {
+  /** Tables whose plan holds on; one that a value was found not to fit is planned again. */
+  async #kept(inventory: Inventory, control: ControlState): Promise<Map<string, TableSpec>> {
+    const targets = await introspectTarget(this.#target.connection, this.#config.postgresSchema)
     const kept = new Map<string, TableSpec>()
     for (const table of inventory.tables) {
       const before = control.tables.find((spec) => spec.name === table.name)
-      if (before?.owned === true && holdsOn(before, table) && this.#widenedOf(table.name).size === 0)
+      const target = targets.find((each) => each.name === before?.target)
+      const widened = [...this.#widened.keys()].some((key) => key.startsWith(`${table.name}\0`))
+      if (before !== undefined && !widened && holdsOn(before, table) && takesStill(before, target))
         kept.set(table.name, before)
     }
     return kept
-  }
-
-  #widenedOf(table: string): ReadonlyMap<string, string> {
-    const prefix = `${table}\0`
-    return new Map(
-      [...this.#widened]
-        .filter(([key]) => key.startsWith(prefix))
-        .map(([key, type]) => [key.slice(prefix.length), type]),
-    )
   }
 
   async #backup(signal: AbortSignal): Promise<void> {
