@@ -239,7 +239,8 @@ export class DaemonOperator implements Operator {
     this.#emit({ type: 'lag', lag: this.lag() })
     const verify = this.verification()
     const told = `${verify.id} ${verify.state}`
-    if (verify.state === 'running' || told !== this.#verifyTold) this.#emit({ type: 'verify', verify })
+    const ended = verify.state !== 'none' && told !== this.#verifyTold
+    if (verify.state === 'running' || ended) this.#emit({ type: 'verify', verify })
     this.#verifyTold = told
   }
 
