@@ -12,7 +12,7 @@ const MEANING: Partial<Record<Setting, readonly [preset: string, meaning: string
   EXCLUDE_TABLES: ['none', 'the same'],
   CONTROL_HOST: ['127.0.0.1', 'where the API listens'],
   CONTROL_PORT: ['8484', ''],
-  CONTROL_URL: ['derived', 'where status, lag and replication dial'],
+  CONTROL_URL: ['derived', 'where the daemon is asked'],
   CONTROL_TOKEN: ['made in STATE_DIR/token', 'bearer token of the API'],
   MAX_LAG_SECONDS: ['5', 'above this it does not count as caught up'],
   POLL_MS: ['250', 'how often changes are looked for where no wake-up came'],

@@ -19,3 +19,8 @@ export interface Finding {
   /** One sentence that says what to do. */
   readonly remedy?: string | undefined
 }
+
+/** `1 row`, `3 rows`: for messages. */
+export function amount(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}

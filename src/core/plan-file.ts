@@ -22,6 +22,8 @@ export interface PlanTable {
   /** Columns that identify a row, or `rowid` for a hidden key. */
   readonly key?: readonly string[] | 'rowid'
   readonly duplicates?: DuplicatesPolicy
+  /** Rows that the target has before the copy: `refuse` (the default), or `delete` by consent. */
+  readonly existing_rows?: 'refuse' | 'delete'
   readonly columns?: Readonly<Record<string, PlanColumn>>
 }
 

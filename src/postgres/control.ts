@@ -264,19 +264,22 @@ export class Control {
       tables: readonly TableSpec[]
       backup: ControlState['backup']
       copyFinishedAt: Date
+      dirty: Readonly<Record<string, string>>
     }>,
   ): Promise<void> {
     await this.#connection.transaction(async (client) => {
       await this.admit(client, 'update')
       await client.query(
         `UPDATE slipway.control SET phase = coalesce($2, phase), tables = coalesce($3::jsonb, tables),
-           backup = coalesce($4::jsonb, backup), copy_finished_at = coalesce($5, copy_finished_at) WHERE migration = $1`,
+           backup = coalesce($4::jsonb, backup), copy_finished_at = coalesce($5, copy_finished_at),
+           dirty = coalesce($6::jsonb, dirty) WHERE migration = $1`,
         [
           this.migration,
           change.phase ?? null,
           change.tables === undefined ? null : JSON.stringify(change.tables),
           change.backup === undefined ? null : JSON.stringify(change.backup),
           change.copyFinishedAt ?? null,
+          change.dirty === undefined ? null : JSON.stringify(change.dirty),
         ],
       )
     })

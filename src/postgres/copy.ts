@@ -132,7 +132,7 @@ export class CopyWriter implements SnapshotTarget {
     this.#uniques.clear()
   }
 
-  /** An empty table, made where it is ours. Rows that are not from an earlier copy are never taken away. */
+  /** An empty table, made where it is ours. Rows that are not from an earlier copy go only by the plan's consent. */
   async #empty(client: pg.ClientBase, { source, spec }: Planned): Promise<void> {
     const name = targetName(spec)
     const known = this.#known.some((table) => table.target === spec.target)
@@ -143,7 +143,7 @@ export class CopyWriter implements SnapshotTarget {
       for (const grant of grants) await client.query(grant)
       return
     }
-    if (known) await client.query(`TRUNCATE ${name}`)
+    if (known || spec.emptied === true) await client.query(`TRUNCATE ${name}`)
     else {
       // It was empty when it was looked at; the lock keeps it so until the gate hangs.
       await client.query(`LOCK TABLE ${name} IN ACCESS EXCLUSIVE MODE`)

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { Failure, messageOf } from '../core/errors.ts'
-import type { Applied, Batch, ChangeTarget, Compared, KeySet, TableBatch } from '../core/ports.ts'
+import type { Applied, Batch, ChangeTarget, KeySet, TableBatch } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
@@ -48,10 +48,6 @@ export class BatchWriter implements ChangeTarget {
         message: 'the target has no checkpoint: nothing was copied yet',
       })
     return stored.checkpoint
-  }
-
-  async compare(): Promise<Compared> {
-    throw new Error('not yet')
   }
 
   async quarantined(): Promise<readonly KeySet[]> {

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import Database from 'better-sqlite3'
 import { Failure } from '../core/errors.ts'
+import { registerFunctions } from './functions.ts'
 import { checkFile, isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
 import { readWal } from './wal.ts'
 
@@ -60,6 +61,7 @@ function openReadOnly(path: string): FrozenSource {
       throw error
     database = new Database(`${pathToFileURL(path).href}?immutable=1`, { readonly: true })
     database.defaultSafeIntegers(true)
+    registerFunctions(database)
   }
   return { database, [Symbol.dispose]: () => void database.close() }
 }

@@ -40,11 +40,15 @@ function globToRegExp(glob: string): RegExp {
   return new RegExp(`^${source}$`, 'i')
 }
 
-/** Everything that is to be moved, read in one transaction. `include` empty means all. */
+/**
+ * Everything that is to be moved, read in one transaction. `include` empty means all but bookkeeping; `wanted` are
+ * tables that are no bookkeeping whatever their name.
+ */
 export function introspect(
   database: Sqlite,
   include: readonly string[],
   exclude: readonly string[],
+  wanted: ReadonlySet<string> = new Set(),
 ): Inventory {
   return database.transaction(() => {
     const schemaVersion = database.pragma('schema_version', { simple: true }) as bigint
@@ -60,7 +64,7 @@ export function introspect(
       .all() as { name: string; type: string; wr: bigint; strict: bigint; sql: string | null }[]
     for (const row of rows) {
       if (row.type === 'shadow' || /^sqlite_/i.test(row.name) || OWN_TABLES.has(row.name)) continue
-      const reason = skipReason(row, included, excluded)
+      const reason = skipReason(row, included, excluded, wanted)
       if (reason !== undefined) skipped.push({ name: row.name, reason })
       else tables.push(readTable(database, row.name, row.wr === 1n, row.strict === 1n))
     }
@@ -97,12 +101,13 @@ function skipReason(
   row: { name: string; type: string; sql: string | null },
   included: readonly RegExp[],
   excluded: readonly RegExp[],
+  wanted: ReadonlySet<string>,
 ): string | undefined {
   if (row.type === 'virtual') return virtualReason(row.sql)
   if (row.type === 'view') return 'a view is yours to make again in PostgreSQL'
   if (included.length > 0 && !included.some((glob) => glob.test(row.name))) return 'not in TABLES'
   if (excluded.some((glob) => glob.test(row.name))) return 'in EXCLUDE_TABLES'
-  if (included.length === 0 && BOOKKEEPING.has(row.name.toLowerCase())) {
+  if (included.length === 0 && !wanted.has(row.name) && BOOKKEEPING.has(row.name.toLowerCase())) {
     return "bookkeeping of the application's migrations belongs to each engine"
   }
   return undefined

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import { Failure } from '../core/errors.ts'
+import { registerFunctions } from './functions.ts'
 import { readWal } from './wal.ts'
 
 export type Sqlite = Database.Database
@@ -195,6 +196,7 @@ function readOnly(path: string): Sqlite {
   const database = new Database(path, { readonly: true, fileMustExist: true, timeout: 1_000 })
   try {
     database.defaultSafeIntegers(true)
+    registerFunctions(database)
     database.pragma('schema_version')
     database.pragma('query_only = 1')
     return database
@@ -210,6 +212,7 @@ export function openWriter(path: string): Sqlite {
   try {
     database = new Database(path, { fileMustExist: true, timeout: WRITE_TIMEOUT_MS })
     database.defaultSafeIntegers(true)
+    registerFunctions(database)
     // better-sqlite3 turns both on by default; slipway's own statements must fire nothing and check nothing.
     database.pragma('foreign_keys = 0')
     database.pragma('recursive_triggers = 0')

@@ -1,17 +1,22 @@
 import { join } from 'node:path'
 import type { Config } from '../core/config.ts'
+import { driftOf, holdsOn } from '../core/drift.ts'
 import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
-import { type PlannedTable, planTables } from '../core/plan.ts'
+import { type PlannedTable, refuseBlocked } from '../core/plan.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import type { Inventory } from '../core/source-schema.ts'
+import type { TableSpec } from '../core/table.ts'
+import type { TargetTable } from '../core/target-schema.ts'
+import { Comparer } from '../postgres/comparer.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
 import { findBreach } from '../postgres/dormant.ts'
-import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
+import { introspectTarget } from '../postgres/introspect.ts'
 import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
+import { describeDrift, resync } from '../postgres/resync.ts'
 import { BatchWriter } from '../postgres/writer.ts'
 import { planCopy } from '../replication/snapshot.ts'
 import { backupSource } from '../sqlite/backup.ts'
@@ -25,7 +30,6 @@ import {
 } from '../sqlite/capture.ts'
 import { ChangelogReader } from '../sqlite/changelog.ts'
 import { ChunkReader } from '../sqlite/chunks.ts'
-import { introspect } from '../sqlite/introspect.ts'
 import {
   checkFile,
   checkWritable,
@@ -38,13 +42,26 @@ import {
   type Sqlite,
   sourceFailure,
 } from '../sqlite/open.ts'
-import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import { goOnWith } from './go-on.ts'
+import { planSource, readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
+
+/** True where a copy was finished once: from then on a doubt is mended and not copied away. */
+function copied(control: ControlState): boolean {
+  return control.phase !== 'new' && control.phase !== 'snapshotting'
+}
+
+/** A table of ours that is gone is made again; one of somebody else must still have the columns that were planned. */
+function takesStill(spec: TableSpec, target: TargetTable | undefined): boolean {
+  if (target === undefined) return spec.owned
+  return spec.columns.every((column) =>
+    target.columns.some(({ name, type }) => name === column.target && type === column.type),
+  )
+}
 
 /** Least time between two prunes: each is a commit that may fail an application's deferred transaction (H10). */
 const PRUNE_EVERY_MS = 120_000
@@ -193,7 +210,7 @@ export class ForwardFactory implements StreamFactory {
     const consent = this.#options.enableWal || noted !== undefined
     const { changedFrom } = await ensureWal(sqlitePath, facts, consent)
     facts = { ...facts, journalMode: 'wal' }
-    const inventory = introspect(reader, this.#config.tables, this.#config.excludeTables)
+    const inventory = readInventory(this.#config, reader)
     if (inventory.tables.length === 0) {
       throw new Failure({
         code: 'nothing_to_move',
@@ -211,7 +228,7 @@ export class ForwardFactory implements StreamFactory {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
       try {
-        planned = await this.#plan(reader, inventory, control, gate, signal)
+        planned = await this.#plan(reader, control, gate, signal)
         if (control.phase === 'new') await this.#backup(signal)
         installation = installCapture({
           path: sqlitePath,
@@ -248,7 +265,17 @@ export class ForwardFactory implements StreamFactory {
     const copyTarget = new CopyWriter(connection, sessions, holder, planned, control.tables, (text) =>
       this.#warn(text),
     )
-    if (installation !== undefined) {
+    if (installation !== undefined && copied(control)) {
+      const drift = driftOf(control.tables, planned)
+      for (const text of describeDrift(drift)) this.#warn(text)
+      await resync(connection, holder, {
+        drift,
+        s0: installation.head,
+        installation: installation.control.installation,
+        reason: anew ?? 'the schema of the source was changed',
+        warn: (text) => this.#warn(text),
+      })
+    } else if (installation !== undefined) {
       if (anew !== undefined) this.#options.observer.warn(`copying anew: ${anew}`)
       await copyTarget.begin(
         installation.head,
@@ -262,6 +289,7 @@ export class ForwardFactory implements StreamFactory {
       new ChangelogReader({
         path: sqlitePath,
         encoding,
+        chunkRows: this.#config.chunkRows,
         tables,
         schemaVersion: installation?.control.schemaVersion ?? (noted?.schemaVersion as bigint),
         gate,
@@ -274,16 +302,26 @@ export class ForwardFactory implements StreamFactory {
     this.facts.changelogRows = () => changes.size()
     this.facts.control = await holder.read()
     const shapes = await introspectTarget(connection, this.#config.postgresSchema)
-    const phase = (await this.#control()).phase
+    const writer = new BatchWriter(apply, holder, shapes, (text) => this.#warn(text))
+    const now = await this.#control()
+    const dirty = new Map(now.dirty)
     const held = stack.move()
     return {
       tables,
       source: changes,
-      target: new BatchWriter(apply, holder, shapes, (text) => this.#warn(text)),
+      target: writer,
+      comparer: new Comparer(apply, holder),
+      installation: now.installation,
+      dirty,
+      clean: async () => {
+        await holder.note({ dirty: {} })
+        dirty.clear()
+        this.facts.control = await holder.read()
+      },
       copySource,
       copyTarget,
       workers,
-      phase,
+      phase: now.phase,
       newest: async () => (await holder.checkpoint())?.newest ?? 0n,
       breach: () => findBreach(connection, tables),
       enter: async (next: Phase) => {
@@ -336,38 +374,46 @@ export class ForwardFactory implements StreamFactory {
   }
 
   async #plan(
-    source: Sqlite,
-    inventory: Inventory,
+    reader: Sqlite,
     control: ControlState,
     gate: ReaderGate,
     signal: AbortSignal,
   ): Promise<readonly PlannedTable[]> {
-    this.#options.observer.step(`looking at the values of ${inventory.tables.length} tables`)
+    const kept = copied(control) ? await this.#kept(readInventory(this.#config, reader), control) : new Map()
+    const all = readInventory(this.#config, reader).tables.map((table) => table.name)
+    const { inventory, planned, findings } = await planSource({
+      config: this.#config,
+      reader,
+      connection: this.#target.connection,
+      gate,
+      before: control.tables,
+      widened: this.#widened,
+      signal,
+      step: (text) => this.#options.observer.step(text),
+      only: new Set(all.filter((name) => !kept.has(name))),
+    })
     for (const { name, reason } of inventory.skipped) this.#warn(`${name} is not copied: ${reason}`)
-    const profiles = new Map<string, Awaited<ReturnType<typeof profileTable>>>()
-    for (const table of inventory.tables) {
-      refuseForeignCollation(table)
-      const profile = await profileTable(source, table, gate, signal)
-      profiles.set(table.name, { ...profile, widened: this.#widenedOf(table.name) })
-    }
-    const targets = await introspectTarget(this.#target.connection, this.#config.postgresSchema)
-    const before = new Map(control.tables.map((table) => [table.target, table]))
-    // Tables of an earlier copy hold its rows: they are ours to empty.
-    const known = targets.map((table) => (before.has(table.name) ? { ...table, empty: true } : table))
-    const owned = new Set([...before.values()].filter((table) => table.owned).map((table) => table.target))
-    const taken = await otherRelations(this.#target.connection, this.#config.postgresSchema)
-    const planned = planTables(inventory.tables, profiles, known, this.#config.postgresSchema, owned, taken)
-    for (const table of planned) for (const warning of table.warnings) this.#warn(warning)
-    return planned
+    refuseBlocked(findings, this.#config.postgresSchema)
+    for (const { severity, message } of findings) if (severity === 'warns') this.#warn(message)
+    return inventory.tables.map((source): PlannedTable => {
+      const spec = kept.get(source.name)
+      if (spec !== undefined) return { source, spec, warnings: [] }
+      return planned.find((table) => table.source.name === source.name) as PlannedTable
+    })
   }
 
-  #widenedOf(table: string): ReadonlyMap<string, string> {
-    const prefix = `${table}\0`
-    return new Map(
-      [...this.#widened]
-        .filter(([key]) => key.startsWith(prefix))
-        .map(([key, type]) => [key.slice(prefix.length), type]),
-    )
+  /** Tables whose plan holds on; one that a value was found not to fit is planned again. */
+  async #kept(inventory: Inventory, control: ControlState): Promise<Map<string, TableSpec>> {
+    const targets = await introspectTarget(this.#target.connection, this.#config.postgresSchema)
+    const kept = new Map<string, TableSpec>()
+    for (const table of inventory.tables) {
+      const before = control.tables.find((spec) => spec.name === table.name)
+      const target = targets.find((each) => each.name === before?.target)
+      const widened = [...this.#widened.keys()].some((key) => key.startsWith(`${table.name}\0`))
+      if (before !== undefined && !widened && holdsOn(before, table) && takesStill(before, target))
+        kept.set(table.name, before)
+    }
+    return kept
   }
 
   async #backup(signal: AbortSignal): Promise<void> {

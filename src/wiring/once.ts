@@ -2,23 +2,22 @@ import type { SnapshotOptions, SnapshotOutcome } from '../cli/work.ts'
 import type { Config } from '../core/config.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import type { TableStatus } from '../core/operator.ts'
-import { planTables } from '../core/plan.ts'
+import { refuseBlocked } from '../core/plan.ts'
 import { quote } from '../core/quote.ts'
 import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
 import { compareDatabases } from '../demo/compare.ts'
 import { putToSleep, targetName, wakeUp } from '../postgres/dormant.ts'
 import { advanceIdentities } from '../postgres/identities.ts'
 import { createIndex, indexCannotHold } from '../postgres/indexes.ts'
-import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
 import { checkTarget, ensureSchema } from '../postgres/preflight.ts'
 import { createTableSql, finishPlan, foreignKeySql } from '../postgres/schema.ts'
 import { copyInto, targetColumns } from '../postgres/stage.ts'
 import { ChunkReader } from '../sqlite/chunks.ts'
 import { openFrozen } from '../sqlite/frozen.ts'
-import { introspect, readSequences } from '../sqlite/introspect.ts'
+import { readSequences } from '../sqlite/introspect.ts'
 import { readFacts, type Sqlite } from '../sqlite/open.ts'
-import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
+import { planSource } from './planning.ts'
 import { openTarget } from './session.ts'
 
 /**
@@ -38,18 +37,19 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
   await checkTarget(target.connection, config.postgresSchema)
   // The lock keeps writers out, so nothing grows while we read.
   const gate = new ReaderGate(config.sqlitePath, Number.POSITIVE_INFINITY)
-  const inventory = introspect(source.database, config.tables, config.excludeTables)
+  const { inventory, planned, findings } = await planSource({
+    config,
+    reader: source.database,
+    connection: target.connection,
+    gate,
+    before: [],
+    widened: new Map(),
+    signal: options.signal,
+    step: (text) => options.observer.step(text),
+  })
   for (const { name, reason } of inventory.skipped) warn(`${name} is not copied: ${reason}`)
-  const profiles = new Map<string, Awaited<ReturnType<typeof profileTable>>>()
-  options.observer.step(`looking at the values of ${inventory.tables.length} tables`)
-  for (const table of inventory.tables) {
-    refuseForeignCollation(table)
-    profiles.set(table.name, await profileTable(source.database, table, gate, options.signal))
-  }
-  const targets = await introspectTarget(target.connection, config.postgresSchema)
-  const taken = await otherRelations(target.connection, config.postgresSchema)
-  const planned = planTables(inventory.tables, profiles, targets, config.postgresSchema, new Set(), taken)
-  for (const table of planned) for (const text of table.warnings) warn(text)
+  refuseBlocked(findings, config.postgresSchema)
+  for (const { severity, message } of findings) if (severity === 'warns') warn(message)
   const chunks = new ChunkReader(source.database, {
     path: config.sqlitePath,
     gate,
@@ -64,6 +64,7 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
     const sleepers = existing.length > 0 ? await putToSleep(client, existing) : []
     for (const { source: table, spec } of planned) {
       if (spec.owned) await client.query(createTableSql(table, spec))
+      if (spec.emptied === true) await client.query(`TRUNCATE ${targetName(spec)}`)
       const expected = chunks.estimateRows(spec)
       let copied = 0
       for (let after: string | undefined, done = false; !done; ) {

@@ -1,0 +1,139 @@
+/** What is counted in a table before it is planned: conditions on a row, as SQL for slipway's own SQLite. */
+import { codecFor, copyField, keyField } from './codec.ts'
+import { keyCandidates } from './plan-key.ts'
+import { type ExistingPlace, type Match, ruleType } from './plan-match.ts'
+import { isTime, PLAUSIBLE, plausibleName, ruleName, rulesOf } from './plan-rules.ts'
+import { asKey, columnTypes, keyTypes, TIMESTAMP } from './plan-types.ts'
+import { type UniqueCheck, uniqueChecks } from './plan-uniques.ts'
+import { quote } from './quote.ts'
+import type { SourceColumn } from './source-schema.ts'
+import type { ColumnRule } from './table.ts'
+
+/** A condition whose rows are counted. */
+export interface Measure {
+  readonly column: string
+  readonly name: string
+  readonly sql: string
+  /** Whether keys of some of its rows are wanted: a person will be told about them. */
+  readonly examples: boolean
+}
+
+export interface TableMeasures {
+  readonly measures: readonly Measure[]
+  readonly uniques: readonly UniqueCheck[]
+  /** Columns whose newest text tells the format of their times. */
+  readonly newest: readonly string[]
+}
+
+/** Names the count of values that a transform turns into NULL, and of those that are NULL already. */
+export function nullName(rule: ColumnRule): string {
+  return `null: ${ruleName(rule)}`
+}
+
+/** Everything that planning a table asks of its rows. */
+export function measuresOf(match: Match): TableMeasures {
+  const measures = [...(match.kind === 'own' ? ownMeasures(match) : existingMeasures(match))]
+  const times = match.source.columns.filter(
+    (column) =>
+      !column.generated && (isTime(targetType(match, column)) || /DATE|TIME/i.test(column.declared)),
+  )
+  return {
+    measures,
+    uniques: match.kind === 'own' ? [] : uniqueChecks(match),
+    newest: times.map((column) => column.name),
+  }
+}
+
+function targetType(match: Match, column: SourceColumn): string {
+  if (match.kind === 'own') return match.plan?.columns?.[column.name]?.type ?? ''
+  const found = match.columns.get(column.name)
+  return found === undefined ? '' : ruleType(found).type
+}
+
+function* always(column: string): Iterable<Measure> {
+  const x = quote(column)
+  yield { column, name: 'values', sql: `${x} IS NOT NULL`, examples: false }
+  yield { column, name: 'nulls', sql: `${x} IS NULL`, examples: true }
+}
+
+function* ownMeasures(match: Match): Iterable<Measure> {
+  const keys = keyCandidates(match)
+  for (const column of match.source.columns) {
+    const plan = match.plan?.columns?.[column.name]
+    if (column.generated || plan?.include === false) continue
+    if (column.name === match.source.rowidColumn && plan?.type === undefined) continue
+    const x = quote(column.name)
+    yield* always(column.name)
+    for (const type of columnTypes(match.source, column)) {
+      if (type === 'bytea') continue
+      yield {
+        column: column.name,
+        name: type,
+        sql: `${x} IS NOT NULL AND ${misfitSql(type, x)}`,
+        examples: true,
+      }
+    }
+    for (const type of keys.has(column.name) ? keyTypes(column.declared) : []) {
+      const sql = `${x} IS NOT NULL AND (${keyField({ type }, x)}) IS NULL`
+      yield { column: column.name, name: asKey(type), sql, examples: false }
+    }
+    if (plan?.type !== undefined)
+      yield* ruleMeasures(column.name, rulesOf({ type: plan.type }, plan), keys.has(column.name))
+  }
+}
+
+function* existingMeasures(match: ExistingPlace): Iterable<Measure> {
+  const keys = keyCandidates(match)
+  for (const column of match.source.columns) {
+    const target = match.columns.get(column.name)
+    if (column.generated || target === undefined || target.generated) continue
+    yield* always(column.name)
+    const rules = rulesOf(ruleType(target), match.plan?.columns?.[column.name])
+    yield* ruleMeasures(column.name, rules, keys.has(column.name))
+    const x = quote(column.name)
+    if (ruleType(target).type === 'bytea')
+      yield { column: column.name, name: 'texts', sql: `typeof(${x})='text'`, examples: false }
+  }
+}
+
+function* ruleMeasures(column: string, rules: readonly ColumnRule[], key: boolean): Iterable<Measure> {
+  const x = quote(column)
+  const type = rules[0]?.type ?? ''
+  for (const rule of rules) {
+    const name = ruleName(rule)
+    yield {
+      column,
+      name,
+      sql: `${x} IS NOT NULL AND (${copyField(rule, x)}) IS NULL`,
+      examples: true,
+    }
+    if (rule.transforms?.some((each) => each.endsWith('_as_null'))) {
+      yield { column, name: nullName(rule), sql: `(${copyField(rule, x)}) IS '\\N'`, examples: true }
+    }
+    if (!key) continue
+    yield {
+      column,
+      name: asKey(name),
+      sql: `${x} IS NOT NULL AND (${keyField(rule, x)}) IS NULL`,
+      examples: true,
+    }
+  }
+  if (!isTime(type)) return
+  const number = `typeof(${x}) IN ('integer','real')`
+  yield { column, name: 'numbers', sql: number, examples: true }
+  for (const { codec, low, high } of PLAUSIBLE) {
+    const sql = `${number} AND ${x} BETWEEN ${low} AND ${high}`
+    yield { column, name: plausibleName(codec), sql, examples: false }
+  }
+  if (type.endsWith(' with time zone')) {
+    const naive = copyField({ type: TIMESTAMP }, x)
+    yield { column, name: 'naive', sql: `typeof(${x})='text' AND (${naive}) IS NOT NULL`, examples: true }
+  }
+}
+
+/** Cheaper forms of "the codec yields NULL" where the storage class decides alone. */
+function misfitSql(type: string, x: string): string {
+  if (type === 'bigint') return `typeof(${x}) <> 'integer'`
+  if (type === 'text') return `typeof(${x}) = 'blob'`
+  return `(${codecFor(type)(x)}) IS NULL`
+}
