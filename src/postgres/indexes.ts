@@ -94,6 +94,8 @@ export async function syncIndexes(
   client: pg.ClientBase,
   source: SourceTable,
   spec: TableSpec,
+  /** plain: unique ones follow when the catch-up is done, since until then two rows may hold one value. */
+  make: 'all' | 'plain' = 'all',
 ): Promise<{
   readonly created: readonly string[]
   readonly dropped: readonly string[]
@@ -111,7 +113,7 @@ export async function syncIndexes(
   }
   const created: string[] = []
   for (const plan of indexes) {
-    if (have.has(markOf(plan))) continue
+    if (have.has(markOf(plan)) || (make === 'plain' && plan.unique)) continue
     const name = await tryIndex(client, spec, plan)
     if (typeof name === 'string') created.push(name)
     else told.push(name)

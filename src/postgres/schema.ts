@@ -61,15 +61,16 @@ export function addColumnSql(source: SourceTable, spec: TableSpec, columnName: s
   const column = source.columns.find((candidate) => candidate.name === columnName)
   const to = spec.columns.find((candidate) => candidate.name === columnName)
   const generated = planGenerated(source, spec).made.find((candidate) => candidate.name === columnName)
-  if (generated !== undefined) return `ALTER TABLE ${targetName(spec)} ADD COLUMN ${generatedLine(generated)}`
+  if (generated !== undefined)
+    return `ALTER TABLE ${targetName(spec)} ADD COLUMN IF NOT EXISTS ${generatedLine(generated)}`
   if (column === undefined || to === undefined) return undefined
   const nullable = defaultOf(column, to) === undefined ? { ...to, notNull: false } : to
-  return `ALTER TABLE ${targetName(spec)} ADD COLUMN ${columnLine(source, column, nullable)}`
+  return `ALTER TABLE ${targetName(spec)} ADD COLUMN IF NOT EXISTS ${columnLine(source, column, nullable)}`
 }
 
 /** DDL that takes a column away, with the indexes that it is in. */
 export function dropColumnSql(spec: TableSpec, targetColumn: string): string {
-  return `ALTER TABLE ${targetName(spec)} DROP COLUMN ${quote(targetColumn)}`
+  return `ALTER TABLE ${targetName(spec)} DROP COLUMN IF EXISTS ${quote(targetColumn)}`
 }
 
 export interface FinishPlan {

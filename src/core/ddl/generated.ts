@@ -1,3 +1,4 @@
+import { ownNames } from '../plan-names.ts'
 import { quote } from '../quote.ts'
 import type { SourceTable } from '../source-schema.ts'
 import type { TableSpec } from '../table.ts'
@@ -30,8 +31,6 @@ const STORAGE: Readonly<Record<string, ContextColumn['storage']>> = {
   bytea: 'blob',
 }
 
-const NAME_BYTES = 63
-
 /** Decides which generated columns of a table of ours come over, in whatever order they build on each other. */
 export function planGenerated(source: SourceTable, spec: TableSpec): GeneratedPlan {
   const made: GeneratedColumn[] = []
@@ -48,8 +47,9 @@ export function planGenerated(source: SourceTable, spec: TableSpec): GeneratedPl
         reasons.set(name, 'its expression could not be read')
         continue
       }
-      if (taken.has(name) || Buffer.byteLength(name) > NAME_BYTES) {
-        reasons.set(name, 'PostgreSQL has no place for its name')
+      const unfit = ownNames([name], 'column')[0]?.why ?? (taken.has(name) ? 'its name is taken' : undefined)
+      if (unfit !== undefined) {
+        reasons.set(name, unfit)
         continue
       }
       const result = translateGenerated(generatedSql, declared, expressionContext(source, spec, inline))
