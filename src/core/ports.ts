@@ -167,6 +167,11 @@ export interface Compared {
   readonly quarantined: number
   /** Rows that `repair` wrote or took away. */
   readonly repaired: number
+  /**
+   * Keys of rows that `repair` took away since they held a unique value of a row of this range. Either the walk comes
+   * to them, and finds them missing, or the source has none of them.
+   */
+  readonly displaced: readonly string[]
   /** The first of them. */
   readonly samples: readonly Difference[]
 }

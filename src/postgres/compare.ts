@@ -49,7 +49,9 @@ interface Compare {
 export async function compareStage(
   client: pg.ClientBase,
   { table, rows, gone, ride }: Compare,
-): Promise<Omit<Compared, 'repaired' | 'quarantined'> & { readonly extras: string | undefined }> {
+): Promise<
+  Omit<Compared, 'repaired' | 'quarantined' | 'displaced'> & { readonly extras: string | undefined }
+> {
   const target = targetName(table)
   const range = rangeSql(table, ride)
   const different = compared(table)

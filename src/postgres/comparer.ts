@@ -48,9 +48,14 @@ export class Comparer implements CompareTarget {
         let repaired = 0
         // First those that are too many: they may hold a unique value of one that is missing.
         if (repair && found.extra > 0) repaired += await deleteExtras(client, table)
-        if (repair && found.missing + found.different > 0) repaired += await mend(client, table, rows)
+        let displaced: readonly string[] = []
+        if (repair && found.missing + found.different > 0) {
+          const mended = await mend(client, table, rows)
+          repaired += mended.rows
+          displaced = mended.displaced
+        }
         const { extras: _, ...compared } = found
-        return { ...compared, quarantined: chunk.aside.length, repaired }
+        return { ...compared, quarantined: chunk.aside.length, repaired, displaced }
       })
     } catch (error) {
       this.#stages.forget()
@@ -66,12 +71,21 @@ export class Comparer implements CompareTarget {
 
 /**
  * The stage's rows into the target. One that holds a unique value of theirs under another key is not what the source
- * has, since the source keeps that value once: it goes, and is found missing when the walk comes to it.
+ * has, since the source keeps that value once: it goes, and its key is told.
  */
-async function mend(client: pg.ClientBase, table: TableSpec, stage: string): Promise<number> {
+async function mend(
+  client: pg.ClientBase,
+  table: TableSpec,
+  stage: string,
+): Promise<{ rows: number; displaced: string[] }> {
   await client.query(`DELETE FROM ${targetName(table)} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`)
   const { rows } = await client.query('SELECT to_regclass($1)::oid AS oid', [targetName(table)])
-  for (const unique of await readUniques(client, rows[0].oid))
-    await client.query(displaceSql(table, stage, unique))
-  return (await client.query(insertSql(table, stage))).rowCount ?? 0
+  const displaced: string[] = []
+  for (const unique of await readUniques(client, rows[0].oid)) {
+    const gone = await client.query(
+      `${displaceSql(table, stage, unique)} RETURNING ${keyTextSql(table, targetName(table))} AS key`,
+    )
+    displaced.push(...gone.rows.map((row) => row.key))
+  }
+  return { rows: (await client.query(insertSql(table, stage))).rowCount ?? 0, displaced }
 }

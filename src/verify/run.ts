@@ -18,6 +18,8 @@ export interface TableRun {
   /** Place in the target's keys. */
   cursor: readonly string[] | undefined
   lastPage: boolean
+  /** Keys that a repair took out of the way; see `Compared`. */
+  displaced: string[]
   rows: number
   missing: number
   extra: number
@@ -48,6 +50,7 @@ export function newTable(table: string): TableRun {
     after: undefined,
     cursor: undefined,
     lastPage: false,
+    displaced: [],
     rows: 0,
     missing: 0,
     extra: 0,
@@ -65,6 +68,7 @@ export function count(run: Run, table: TableRun, compared: Compared): void {
   table.different += compared.different
   table.quarantined += compared.quarantined
   table.repaired += compared.repaired
+  table.displaced.push(...compared.displaced)
   const kept = run.samples.filter((sample) => sample.table === table.table).length
   run.samples.push(...compared.samples.slice(0, Math.max(0, SAMPLES - kept)))
 }

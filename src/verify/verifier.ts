@@ -1,6 +1,7 @@
 import { Failure, messageOf } from '../core/errors.ts'
+import { showKey } from '../core/key.ts'
 import { NO_VERIFICATION, type VerifyReport, type VerifyRequest } from '../core/operator.ts'
-import type { Batch, Companion, ReadExtras, Stream } from '../core/ports.ts'
+import type { Batch, Companion, Difference, ReadExtras, Stream } from '../core/ports.ts'
 import type { TableSpec } from '../core/table.ts'
 import { count, mismatched, newTable, type Run, report, type TableRun } from './run.ts'
 
@@ -156,6 +157,7 @@ export class Verifier implements Companion {
       const keys = await this.#suspects(stream, table, progress)
       if (keys.length > 0) return { ride: { table, after: undefined, keys } }
       progress.phase = 'done'
+      countDisplaced(run, progress, table, stream)
       await this.#save(run)
     }
     await this.#finish(run)
@@ -231,4 +233,15 @@ export class Verifier implements Companion {
 function turnPage(progress: TableRun, next: readonly string[] | undefined): void {
   progress.cursor = next
   progress.lastPage = next === undefined
+}
+
+/** Rows that stood in the way of a repair and that the source does not have: they were too many. */
+function countDisplaced(run: Run, progress: TableRun, table: TableSpec, stream: Stream): void {
+  const extra = stream.source.absent(table, progress.displaced)
+  progress.displaced = []
+  const samples = extra.map((key): Difference => {
+    return { table: table.name, key: showKey(table.key.columns, key), kind: 'extra', columns: [] }
+  })
+  const none = { rows: 0, missing: 0, different: 0, quarantined: 0, displaced: [] }
+  count(run, progress, { ...none, extra: extra.length, repaired: extra.length, samples })
 }

@@ -12,8 +12,9 @@ import type {
   VerifyReport,
   VerifyRequest,
 } from '../core/operator.ts'
-import type { SourceLag, Stream } from '../core/ports.ts'
+import type { SourceLag } from '../core/ports.ts'
 import { seqToJson } from '../core/position.ts'
+import type { TableSpec } from '../core/table.ts'
 import type { Replicator } from '../replication/replicator.ts'
 import { probePending } from '../sqlite/head.ts'
 import { readWal } from '../sqlite/wal.ts'
@@ -188,21 +189,23 @@ export class DaemonOperator implements Operator {
   }
 
   async retryQuarantine(): Promise<RetryReport> {
-    this.#stream()
+    this.#tables()
     return await this.#deps.replicator.retries.ask()
   }
 
   async startVerify(request: VerifyRequest): Promise<VerifyReport> {
-    return await this.#deps.verifier.ask(this.#stream().tables, request)
+    return await this.#deps.verifier.ask(this.#tables(), request)
   }
 
   verification(): VerifyReport {
     return this.#deps.verifier.report
   }
 
-  #stream(): Stream {
-    const { stream, phase, reasons } = this.#deps.replicator.view
-    if (stream !== undefined && phase !== 'snapshotting') return stream
+  /** What is moved; refused before there is anything to look at. */
+  #tables(): readonly TableSpec[] {
+    const { isHolder, phase, reasons } = this.#deps.replicator.view
+    const tables = this.#deps.facts()?.control?.tables ?? []
+    if (isHolder && (phase === 'catching_up' || phase === 'replicating')) return tables
     throw new Failure({
       code: 'not_replicating',
       status: 409,
