@@ -7,12 +7,14 @@ import type { SourceTable } from '../core/source-schema.ts'
 import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
 import type { TargetUnique } from '../core/target-schema.ts'
 import type { Connection } from './connection.ts'
+import { noteOwnConstraints, ownConstraints } from './constraints.ts'
 import type { Control } from './control.ts'
 import { hangGate, putToSleep, remember, takeGateOff, targetName, withPartitions } from './dormant.ts'
-import { createIndex, type IndexPlan, indexCannotHold } from './indexes.ts'
+import type { IndexPlan } from './index-plans.ts'
+import { createIndex, indexCannotHold } from './indexes.ts'
 import { introspectTarget } from './introspect.ts'
 import { ensureSchema } from './preflight.ts'
-import { createTableSql, type FinishPlan, finishPlan, foreignKeySql, readGrants } from './schema.ts'
+import { createTableSql, type FinishPlan, finishPlan, readGrants } from './schema.ts'
 import { copyInto, Stages, sameKey, targetColumns } from './stage.ts'
 import { insertSql } from './writer.ts'
 
@@ -91,14 +93,12 @@ export class CopyWriter implements SnapshotTarget {
       const planned = [...this.#planned.values()]
       for (const schema of new Set(planned.map(({ spec }) => spec.schema))) await ensureSchema(client, schema)
       const { rows } = await client.query('SELECT id FROM slipway.control WHERE migration = $1', [migration])
-      await client.query(`DELETE FROM slipway.dormant WHERE migration = $1 AND kind = 'own_foreign_key'`, [
-        migration,
-      ])
       const existing = planned.filter(({ spec }) => !spec.owned).map(({ spec }) => spec)
       const asleep = existing.length > 0 ? await putToSleep(client, existing) : []
       for (const table of planned) await this.#empty(client, table)
       await this.#release(client)
-      for (const sleeper of [...asleep, ...foreignKeySql(planned)]) await remember(client, migration, sleeper)
+      for (const sleeper of asleep) await remember(client, migration, sleeper)
+      await noteOwnConstraints(client, migration, planned)
       await hangGate(
         client,
         rows[0].id,
@@ -241,7 +241,9 @@ export class CopyWriter implements SnapshotTarget {
     if (key !== undefined) await this.#build((client) => client.query(key))
     await this.#indexes(table, finish?.indexes.filter((index) => !index.unique) ?? [])
     await this.#connection.use((client) => client.query(`ANALYZE ${targetName(table)}`))
-    for (const text of finish?.skipped ?? []) this.#warn(text)
+    const { findings } = ownConstraints([...this.#planned.values()])
+    const told = [...(finish?.findings ?? []), ...findings.filter((one) => one.table === table.name)]
+    for (const { message } of told) this.#warn(message)
   }
 
   async settle(): Promise<void> {

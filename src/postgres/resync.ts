@@ -5,10 +5,12 @@ import type { Checkpoint } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
 import type { Connection } from './connection.ts'
+import { noteOwnConstraints } from './constraints.ts'
 import type { Control } from './control.ts'
 import { hangGate, putToSleep, remember, takeGateOff, targetName, withPartitions } from './dormant.ts'
-import { createIndex } from './indexes.ts'
-import { createTableSql, finishPlan, foreignKeySql, readGrants } from './schema.ts'
+import { addMissingGenerated, dropStaleGenerated } from './generated.ts'
+import { createIndex, syncIndexes } from './indexes.ts'
+import { addColumnSql, createTableSql, dropColumnSql, finishPlan, readGrants } from './schema.ts'
 
 interface Resync {
   readonly drift: Drift
@@ -34,13 +36,13 @@ export async function resync(connection: Connection, control: Control, work: Res
     const { rows } = await client.query('SELECT id FROM slipway.control WHERE migration = $1', [migration])
     const existing = planned.filter(({ spec }) => !spec.owned).map(({ spec }) => spec)
     const asleep = existing.length > 0 ? await putToSleep(client, existing) : []
-    for (const change of drift.changes) await changeTable(client, migration, change)
+    for (const change of drift.changes) await changeTable(client, migration, change, warn)
     for (const name of await withPartitions(client, drift.gone)) {
       await takeGateOff(client, name)
       warn(`${name} is no longer part of the migration: it keeps the rows that it has and is not followed`)
     }
-    await client.query(`DELETE FROM slipway.dormant WHERE migration = $1 AND kind LIKE 'own_%'`, [migration])
-    for (const sleeper of [...asleep, ...foreignKeySql(planned)]) await remember(client, migration, sleeper)
+    for (const sleeper of asleep) await remember(client, migration, sleeper)
+    await noteOwnConstraints(client, migration, planned)
     await hangGate(
       client,
       rows[0].id,
@@ -79,33 +81,44 @@ export async function resync(connection: Connection, control: Control, work: Res
   })
 }
 
-async function changeTable(client: pg.ClientBase, migration: string, change: TableChange): Promise<void> {
-  const { table } = change
-  const name = targetName(table.spec)
-  switch (change.kind) {
-    case 'new':
-    case 'remade':
-      await client.query('DELETE FROM slipway.quarantine WHERE migration = $1 AND tbl = $2', [
-        migration,
-        table.spec.name,
-      ])
-      if (table.spec.owned) await makeTable(client, table)
-      break
-    case 'altered':
-      for (const column of change.dropped)
-        await client.query(`ALTER TABLE ${name} DROP COLUMN IF EXISTS ${quote(column.target)}`)
-      for (const column of change.added)
-        await client.query(
-          `ALTER TABLE ${name} ADD COLUMN IF NOT EXISTS ${quote(column.target)} ${column.type}`,
-        )
-      for (const column of change.nullable)
-        await client.query(`ALTER TABLE ${name} ALTER COLUMN ${quote(column.target)} DROP NOT NULL`)
-      break
-    case 'same':
-      if (table.spec.owned) await makeMissing(client, table)
+async function changeTable(
+  client: pg.ClientBase,
+  migration: string,
+  change: TableChange,
+  warn: (text: string) => void,
+): Promise<void> {
+  const { source, spec } = change.table
+  const name = targetName(spec)
+  if (change.kind === 'new' || change.kind === 'remade') {
+    await client.query('DELETE FROM slipway.quarantine WHERE migration = $1 AND tbl = $2', [
+      migration,
+      spec.name,
+    ])
+    if (spec.owned) await makeTable(client, change.table)
+  } else if (spec.owned && !(await makeMissing(client, change.table))) {
+    // What builds on a column goes before it; an index of a dropped unique would refuse rows of the source.
+    await dropStaleGenerated(client, source, spec)
+    if (change.kind === 'altered') await alterColumns(client, change)
+    await addMissingGenerated(client, source, spec)
+    const { findings } = await syncIndexes(client, source, spec, 'plain')
+    for (const { message } of findings) warn(message)
   }
-  if (!table.spec.owned && table.spec.key.kind === 'rowid')
+  if (!spec.owned && spec.key.kind === 'rowid')
     await client.query(`ALTER TABLE ${name} ADD COLUMN IF NOT EXISTS ${quote(HIDDEN_KEY)} bigint`)
+}
+
+async function alterColumns(
+  client: pg.ClientBase,
+  { table, added, dropped, nullable }: Extract<TableChange, { kind: 'altered' }>,
+): Promise<void> {
+  const { source, spec } = table
+  for (const column of dropped) await client.query(dropColumnSql(spec, column.target))
+  for (const column of added) {
+    const sql = addColumnSql(source, spec, column.name)
+    if (sql !== undefined) await client.query(sql)
+  }
+  for (const column of nullable)
+    await client.query(`ALTER TABLE ${targetName(spec)} ALTER COLUMN ${quote(column.target)} DROP NOT NULL`)
 }
 
 /** An empty table with its key and its plain indexes; rights that were given on the old one are given again. */
@@ -120,10 +133,11 @@ async function makeTable(client: pg.ClientBase, { source, spec }: PlannedTable):
   for (const index of finish.indexes) if (!index.unique) await createIndex(client, spec, index)
 }
 
-/** Somebody dropped a table of ours. */
-async function makeMissing(client: pg.ClientBase, table: PlannedTable): Promise<void> {
+/** Somebody dropped a table of ours: true where it had to be made again. */
+async function makeMissing(client: pg.ClientBase, table: PlannedTable): Promise<boolean> {
   const { rows } = await client.query('SELECT to_regclass($1) IS NULL AS gone', [targetName(table.spec)])
   if (rows[0].gone) await makeTable(client, table)
+  return rows[0].gone
 }
 
 /** For people: what happens to which table. */
