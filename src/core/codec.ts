@@ -175,6 +175,11 @@ export function codecFor(type: string): Codec {
   return sized[1] === 'character' ? textOfLength(size) : textUpTo(size)
 }
 
+/** True for a type without a rule of its own: its values go as text, and PostgreSQL judges whether they come back. */
+export function isGeneric(rule: ColumnRule): boolean {
+  return codecFor(rule.type) === generic
+}
+
 /**
  * Key columns have stricter codecs: two keys that SQLite keeps apart must stay two in the target, or the delete
  * of one takes the other with it. So each takes one storage class, in one spelling. `undefined` for types in which
