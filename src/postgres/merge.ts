@@ -11,7 +11,7 @@ import { dropIndexes, indexCannotHold } from './indexes.ts'
 import { type BeforeChange, follow, linksOf } from './parents.ts'
 import { Quarantine } from './quarantine.ts'
 import { decideRefused, NotKept, putRefused } from './refused.ts'
-import { castRows, dropRefused, isFaultOfRow, tryRows } from './sift.ts'
+import { castRows, changedSql, dropRefused, isFaultOfRow, tryRows } from './sift.ts'
 import { copyInto, genericColumns, type StageKind, Stages, targetColumns } from './stage.ts'
 import { deleteSql, insertSql, keptInserts, keptRows, upsertSql } from './write-sql.ts'
 
@@ -178,7 +178,7 @@ export class Merger {
     const cast = (name: string): string =>
       generic.has(name) ? `s.${quote(name)}::${types.get(name)}` : `s.${quote(name)}`
     await client.query(`INSERT INTO ${rows} SELECT ${columns.map(cast).join(', ')} FROM ${mixed} s`)
-    const changed = [...generic].map((name) => `(${cast(name)})::text IS DISTINCT FROM s.${quote(name)}`)
+    const changed = [...generic].map((name) => changedSql(cast(name), `s.${quote(name)}`))
     const found = await client.query(
       `SELECT EXISTS (SELECT 1 FROM ${mixed} s WHERE ${changed.join(' OR ')}) AS some`,
     )

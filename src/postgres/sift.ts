@@ -24,8 +24,8 @@ export const REFUSAL = `
   CREATE OR REPLACE FUNCTION pg_temp.slipway_refusal(value text, type text, back boolean) RETURNS text LANGUAGE plpgsql AS $refusal$
   DECLARE stored text;
   BEGIN
-    EXECUTE format('SELECT ($1::%s)::text', type) INTO stored USING value;
-    IF back AND stored IS DISTINCT FROM value THEN
+    EXECUTE format('SELECT format(''%%s'', $1::%s)', type) INTO stored USING value;
+    IF back AND value IS NOT NULL AND stored IS DISTINCT FROM value THEN
       RETURN 'PostgreSQL would store it as ' || quote_literal(left(stored, 100));
     END IF;
     RETURN NULL;
@@ -84,7 +84,7 @@ function castBody(
   const insert = `INSERT INTO ${rows} (${quoteList(columns.map((column) => column.name))}) SELECT ${columns.map(cast).join(', ')} FROM ${text} s WHERE s.ctid`
   const changed = columns
     .filter((column) => column.back)
-    .map((column) => `(${cast(column)})::text IS DISTINCT FROM s.${quote(column.name)}`)
+    .map((column) => changedSql(cast(column), `s.${quote(column.name)}`))
   const check = (place: string): string =>
     changed.length === 0
       ? ''
@@ -125,6 +125,11 @@ function castBody(
         END;
       END LOOP;
     END`
+}
+
+/** SQL: PostgreSQL would write a value back in another form. By its output function: inet::text is another one. */
+export function changedSql(value: string, text: string): string {
+  return `(${text} IS NOT NULL AND format('%s', ${value}) <> ${text})`
 }
 
 function blocksSql(stage: string): string {
