@@ -18,12 +18,16 @@ export async function up(knex: Knex): Promise<void> {
       reason    text NOT NULL,
       value     text,
       blocking  boolean NOT NULL DEFAULT true,             -- a switchover waits for it
-      facts     jsonb,                                     -- for a duplicate: of which unique and value
+      facts     jsonb,                                     -- why: of which row (of), unique and values, or parent
+      due       boolean NOT NULL DEFAULT false,            -- what was in its way is gone: the next batch tries it
       since     timestamptz NOT NULL DEFAULT clock_timestamp(),
       last      timestamptz NOT NULL DEFAULT clock_timestamp(),
-      attempts  int NOT NULL DEFAULT 1,
-      PRIMARY KEY (migration, direction, tbl, key)
+      attempts  int NOT NULL DEFAULT 1
     );
+    -- A key may be longer than what an index takes.
+    CREATE UNIQUE INDEX quarantine_key ON slipway.quarantine (migration, direction, tbl, md5(key));
+    CREATE INDEX quarantine_of ON slipway.quarantine (migration, md5(facts->>'of')) WHERE facts IS NOT NULL;
+    CREATE INDEX quarantine_due ON slipway.quarantine (migration) WHERE due;
     COMMENT ON TABLE slipway.quarantine IS 'rows of the source that the target cannot hold';
 
     CREATE TABLE slipway.verify_run (

@@ -42,7 +42,7 @@ import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
-import { copied, planForward } from './forward-plan.ts'
+import { copied, keptUniques, planForward } from './forward-plan.ts'
 import { goOnWith } from './go-on.ts'
 import { readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
@@ -301,7 +301,7 @@ export class ForwardFactory implements StreamFactory {
     this.facts.changelogRows = () => changes.size()
     this.facts.control = await holder.read()
     const shapes = await introspectTarget(connection, this.#config.postgresSchema)
-    const writer = new BatchWriter(apply, holder, shapes, (text) => this.#warn(text))
+    const writer = new BatchWriter(apply, holder, shapes, (text) => this.#warn(text), tables)
     const now = await this.#control()
     const dirty = new Map(now.dirty)
     const held = stack.move()
@@ -309,7 +309,7 @@ export class ForwardFactory implements StreamFactory {
       tables,
       source: changes,
       target: writer,
-      comparer: new Comparer(apply, holder),
+      comparer: new Comparer(apply, holder, writer, keptUniques(planned, shapes)),
       installation: now.installation,
       dirty,
       clean: async () => {
