@@ -8,7 +8,7 @@
 import { Failure } from './errors.ts'
 import type { Phase } from './operator.ts'
 import type { Checkpoint, Seq } from './position.ts'
-import type { TableSpec } from './table.ts'
+import { misfitPolicy, type TableSpec } from './table.ts'
 
 /** Encoded rows, readable once or more; `rows` counts lines. */
 export interface CopyRows {
@@ -310,6 +310,9 @@ export function anewAfter(error: unknown, tables: readonly TableSpec[]): Anew | 
   const { table: name, column, holds } = error.facts as { table: string; column: string; holds?: string }
   const table = tables.find((candidate) => candidate.name === name)
   if (table?.owned !== true) return undefined
+  const spec = table.columns.find((candidate) => candidate.name === column)
+  // What the plan does not want widened would be met again.
+  if (spec !== undefined && misfitPolicy(table, spec) !== 'widen') return undefined
   return {
     reason: `${error.message}: ${name} is planned again`,
     table: name,

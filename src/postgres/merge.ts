@@ -87,7 +87,8 @@ export class Merger {
       await this.#prepare(client)
       this.#active = true
     }
-    const leaving = gone.rows > 0 || this.#active ? await this.#stage(client, table, 'gone') : undefined
+    const leaves = gone.rows > 0 || aside.length > 0 || how === 'careful'
+    const leaving = leaves ? await this.#stage(client, table, 'gone') : undefined
     if (leaving !== undefined && gone.rows > 0) {
       const keys = table.key.columns.map((column) => column.target)
       await copyInto(client, leaving, keys, gone, table)
@@ -100,18 +101,18 @@ export class Merger {
       else await this.#copyInto(client, table, rows, upserts)
       this.#arrivals.set(table, rows)
     }
-    if (leaving !== undefined && this.#active) {
+    const stages = [leaving, rows].filter((stage) => stage !== undefined)
+    if (this.#active && stages.length > 0) {
       const keys = aside.map(({ key }) => key)
-      const stages = rows === undefined ? [leaving] : [leaving, rows]
       await this.quarantine.touch(client, table, stages, keys)
-      if (keys.length > 0) {
+      if (leaving !== undefined && keys.length > 0) {
         await this.quarantine.putMisfits(client, table, aside)
         await this.quarantine.stageKeys(client, table, leaving, keys)
       }
       if (how === 'careful') await putRefused(client, this.quarantine, table, patient)
     }
-    const deleted = await this.#settle(client, table, { gone: leaving, rows }, how, patient)
-    return { upserted: Math.max(0, count - deleted.refused), deleted: deleted.deleted }
+    const { deleted, refused } = await this.#settle(client, table, { gone: leaving, rows }, how, patient)
+    return { upserted: count - refused, deleted }
   }
 
   /**
@@ -155,6 +156,7 @@ export class Merger {
     const gone = await this.#stage(client, table, 'mended')
     const refused = await this.#castInto(client, table, stage, gone, lines)
     await client.query(`DELETE FROM ${gone}`)
+    await client.query('DELETE FROM pg_temp.slipway_refused')
     return { stage, refused }
   }
 
@@ -194,7 +196,6 @@ export class Merger {
     lines: CopyRows,
   ): Promise<number> {
     const text = await this.#stage(client, table, 'text')
-    await client.query('DELETE FROM pg_temp.slipway_refused')
     await copyInto(client, text, targetColumns(table), lines, table)
     await castRows(client, table, { text, rows, gone })
     const refused = await client.query('SELECT count(*)::int AS n FROM pg_temp.slipway_refused')
@@ -301,8 +302,9 @@ export class Merger {
       const index = table.owned ? await decideRefused(client) : undefined
       if (index === undefined || !(await this.#dropIndexes(client, table, index.name, index.error))) break
     }
+    const refused = await dropRefused(client, table, stages)
     await putRefused(client, this.quarantine, table, patient, new Set(uniques.map((unique) => unique.name)))
-    return await dropRefused(client, table, stages)
+    return refused
   }
 
   /** On tables of ours an index that cannot hold the rows goes, said loudly; nobody else's is touched. */

@@ -76,6 +76,7 @@ export async function putRefused(
      FROM pg_temp.slipway_refused`,
     { values: [JSON.stringify(names)] },
   )
+  await client.query('DELETE FROM pg_temp.slipway_refused')
 }
 
 /** Throws where the plan does not set such rows aside. A wider type helps against a value, not against a constraint. */
