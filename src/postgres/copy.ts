@@ -9,6 +9,7 @@ import type { TargetUnique } from '../core/target-schema.ts'
 import type { Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { hangGate, putToSleep, remember, takeGateOff, targetName, withPartitions } from './dormant.ts'
+import { resetHistory } from './history.ts'
 import { createIndex, type IndexPlan, indexCannotHold } from './indexes.ts'
 import { introspectTarget } from './introspect.ts'
 import { ensureSchema } from './preflight.ts'
@@ -128,6 +129,8 @@ export class CopyWriter implements SnapshotTarget {
          WHERE migration = $1`,
         [migration, JSON.stringify(planned.map(({ spec }) => spec)), installation],
       )
+      // No way back leads from the new rows to the old ones.
+      await resetHistory(client, migration)
     })
     this.#uniques.clear()
   }

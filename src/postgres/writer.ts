@@ -1,13 +1,14 @@
 import type pg from 'pg'
 import { Failure, messageOf } from '../core/errors.ts'
 import type { Applied, Batch, ChangeTarget, Compared, KeySet, TableBatch } from '../core/ports.ts'
-import type { Checkpoint } from '../core/position.ts'
+import type { Checkpoint, Seq } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { TargetTable } from '../core/target-schema.ts'
 import { type Connection, sqlstate } from './connection.ts'
 import type { Control } from './control.ts'
 import { targetName } from './dormant.ts'
+import { keepFloor, recordHistory } from './history.ts'
 import { dropIndexes, indexCannotHold } from './indexes.ts'
 import { copyInto, quoteList, Stages, sameKey, targetColumns } from './stage.ts'
 
@@ -26,15 +27,21 @@ export class BatchWriter implements ChangeTarget {
   readonly #stages = new Stages()
   readonly #warn: (text: string) => void
   readonly #shapes: ReadonlyMap<string, TargetTable>
+  readonly #history: boolean
 
-  /** `targets`: the target's tables as they are now, by name: what ON CONFLICT may name, and their extra columns. */
+  /**
+   * `targets`: the target's tables as they are now, by name: what ON CONFLICT may name, and their extra columns.
+   * `history`: row images are kept (HISTORY=on).
+   */
   constructor(
     connection: Connection,
     control: Control,
     targets: readonly TargetTable[],
     warn: (text: string) => void,
+    history = false,
   ) {
     this.#warn = warn
+    this.#history = history
     this.#connection = connection
     this.#control = control
     this.#shapes = new Map(targets.map((table) => [table.name, table]))
@@ -118,7 +125,8 @@ export class BatchWriter implements ChangeTarget {
       // Not waiting for the disk is safe here: a server that forgets its last commits forgets the checkpoint
       // with the rows, and the changelog still has them (invariant 2).
       await client.query('SET LOCAL synchronous_commit = off')
-      const { checkpoint } = await this.#control.admit(client, 'update')
+      const admission = await this.#control.admit(client, 'update')
+      const { checkpoint } = admission
       if (checkpoint.seq !== batch.from.seq || checkpoint.mark !== batch.from.mark) {
         throw new Failure({
           code: 'position_moved',
@@ -126,8 +134,11 @@ export class BatchWriter implements ChangeTarget {
           message: `the target stands at ${checkpoint.seq}, the batch starts at ${batch.from.seq}: it is read again`,
         })
       }
+      await keepFloor(client, this.#control.migration, this.#history, admission)
       const perTable: { table: string; upserted: number; deleted: number }[] = []
-      for (const part of batch.tables) perTable.push(await this.#applyTable(client, part, mode))
+      for (const part of batch.tables) {
+        perTable.push(await this.#applyTable(client, part, mode, batch.to.seq))
+      }
       await client.query({
         name: 'slipway_checkpoint',
         text: `UPDATE slipway.checkpoint SET seq = $2, mark = $3, applied_at = clock_timestamp()
@@ -148,27 +159,46 @@ export class BatchWriter implements ChangeTarget {
     client: pg.ClientBase,
     { table, gone, upserts }: TableBatch,
     wanted: Mode,
+    position: Seq,
   ): Promise<{ table: string; upserted: number; deleted: number }> {
     const target = targetName(table)
     const generation = this.#connection.generation
-    const keys = table.key.columns.map((column) => column.target)
-    let deleted = 0
+    const stages: { gone?: string; rows?: string } = {}
     if (gone.rows > 0) {
-      const stage = await this.#stages.get(client, generation, table, 'gone')
-      await copyInto(client, stage, keys, gone, table)
+      stages.gone = await this.#stages.get(client, generation, table, 'gone')
+      const keys = table.key.columns.map((column) => column.target)
+      await copyInto(client, stages.gone, keys, gone, table)
+    }
+    if (upserts.rows > 0) {
+      stages.rows = await this.#stages.get(client, generation, table, 'rows')
+      await copyInto(client, stages.rows, targetColumns(table), upserts, table)
+    }
+    await this.#beforeChange(client, table, stages, position)
+    let deleted = 0
+    if (stages.gone !== undefined) {
       const result = await client.query(
-        `DELETE FROM ${target} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`,
+        `DELETE FROM ${target} t USING ${stages.gone} s WHERE ${sameKey(table, 't', 's')}`,
       )
       deleted = result.rowCount ?? 0
     }
-    if (upserts.rows > 0) {
-      const columns = targetColumns(table)
-      const stage = await this.#stages.get(client, generation, table, 'rows')
-      await copyInto(client, stage, columns, upserts, table)
-      if (wanted === 'replace' || !this.#hasArbiter(table)) await this.#replace(client, table, stage)
-      else await client.query(upsertSql(table, stage))
+    if (stages.rows !== undefined) {
+      if (wanted === 'replace' || !this.#hasArbiter(table)) await this.#replace(client, table, stages.rows)
+      else await client.query(upsertSql(table, stages.rows))
     }
     return { table: table.name, upserted: upserts.rows, deleted }
+  }
+
+  /** The stages are filled, and the target still shows the rows as they were. */
+  async #beforeChange(
+    client: pg.ClientBase,
+    table: TableSpec,
+    stages: { readonly gone?: string; readonly rows?: string },
+    position: Seq,
+  ): Promise<void> {
+    if (!this.#history) return
+    const { migration } = this.#control
+    const shape = this.#shapes.get(table.target)
+    await recordHistory(client, { migration, direction: 'forward', position, table, shape, ...stages })
   }
 
   /** ON CONFLICT needs an immediate unique index on exactly the key (trap P3). */

@@ -279,7 +279,7 @@ export class ForwardFactory implements StreamFactory {
     return {
       tables,
       source: changes,
-      target: new BatchWriter(apply, holder, shapes, (text) => this.#warn(text)),
+      target: new BatchWriter(apply, holder, shapes, (text) => this.#warn(text), this.#config.history),
       copySource,
       copyTarget,
       workers,
