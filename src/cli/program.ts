@@ -5,6 +5,7 @@ import { isAbort } from '../runtime/service.ts'
 import { version } from '../version.ts'
 import { demoCommand } from './commands/demo.ts'
 import { lagCommand } from './commands/lag.ts'
+import { replayCommand } from './commands/replay.ts'
 import { replicationCommand } from './commands/replication.ts'
 import { snapshotCommand } from './commands/snapshot.ts'
 import { startCommand } from './commands/start.ts'
@@ -21,6 +22,7 @@ const COMMANDS = [
   statusCommand,
   lagCommand,
   replicationCommand,
+  replayCommand,
   uninstallCommand,
 ]
 

@@ -87,7 +87,7 @@ function rowsSql({ table, shape }: Changes, stage: string): string {
     extra.length === 0 ? '' : ` || CASE WHEN ${IS_NEW} THEN '{}' ELSE ${plainImage('t', extra)} END`
   // By the bytes: equality of types like numeric, citext or json says less, or does not exist.
   const same = (alias: string): string =>
-    `ROW(${written.map((name) => `${alias}.${quote(name)}`).join(', ')})`
+    `ROW(${written.map((name) => `${alias}.${quote(name)}`).join(', ')})::record`
   return `CASE WHEN ${IS_NEW} THEN 'insert' ELSE 'update' END, ${keyOf(table, 's')},
       CASE WHEN NOT ${IS_NEW} THEN ${before} END, ${image('s', written, table, shape)}${kept}
     FROM ${stage} s LEFT JOIN ${targetName(table)} t ON ${sameKey(table, 't', 's')}

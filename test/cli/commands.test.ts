@@ -23,14 +23,21 @@ describe('usage', () => {
     expect(stdout).toBe('')
   })
 
-  test.each(['demo', 'snapshot', 'start', 'status', 'lag', 'uninstall', 'replication', 'replication pause'])(
-    '%s --help has examples',
-    async (command) => {
-      const { code, stdout } = await run([...command.split(' '), '--help'])
-      expect(code).toBe(0)
-      expect(stdout).toContain(`$ slipway ${command}`)
-    },
-  )
+  test.each([
+    'demo',
+    'snapshot',
+    'start',
+    'status',
+    'lag',
+    'uninstall',
+    'replication',
+    'replay',
+    'replication pause',
+  ])('%s --help has examples', async (command) => {
+    const { code, stdout } = await run([...command.split(' '), '--help'])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`$ slipway ${command}`)
+  })
 
   test('help lists the commands, and names settings', async () => {
     expect((await run(['--help'])).stdout).toMatch(/snapshot.*\n.*start.*\n.*status/)
