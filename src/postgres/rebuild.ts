@@ -226,8 +226,6 @@ async function makeSchema(client: pg.ClientBase, into: string): Promise<void> {
 interface Column {
   readonly name: string
   readonly type: string
-  /** `COLLATE …` of the column, or nothing. */
-  readonly collate: string
   readonly generated: boolean
 }
 
@@ -244,8 +242,7 @@ async function rebuildTable(
   const columns = await columnsOf(client, from)
   await client.query(`CREATE TABLE ${to} (LIKE ${from} INCLUDING DEFAULTS INCLUDING GENERATED)`)
   await dropSequenceDefaults(client, to)
-  const past = (source: string, { name, type, collate }: Column): string =>
-    `((${source} ->> ${literal(name)})::${type})${collate}`
+  const past = (source: string, { name, type }: Column): string => `(${source} ->> ${literal(name)})::${type}`
   const keys = table.key.columns.map((key, index) => {
     const column = columns.find((candidate) => candidate.name === key.target)
     if (column === undefined) throw changedMeanwhile()
@@ -274,10 +271,8 @@ async function rebuildTable(
 
 async function columnsOf(client: pg.ClientBase, table: string): Promise<Column[]> {
   const { rows } = await client.query(
-    `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, a.attgenerated <> '' AS generated,
-            coalesce((SELECT format(' COLLATE %I.%I', n.nspname, c.collname) FROM pg_collation c
-                      JOIN pg_namespace n ON n.oid = c.collnamespace WHERE c.oid = a.attcollation), '') AS collate
-     FROM pg_attribute a WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
+    `SELECT attname AS name, format_type(atttypid, atttypmod) AS type, attgenerated <> '' AS generated
+     FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
     [table],
   )
   return rows
