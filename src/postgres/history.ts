@@ -209,7 +209,7 @@ export async function pruneHistory(
       // Last of all: a batch that is being applied holds the row, and must not wait for the deletes.
       await client.query(
         `UPDATE slipway.control SET history_from = greatest(history_from, $2), history_after = $3, history_since = $4
-         WHERE migration = $1 AND history_after < $3`,
+         WHERE migration = $1 AND history_from IS NOT NULL AND history_after < $3`,
         [migration, last.position, last.id, last.at],
       )
       return last.n as number

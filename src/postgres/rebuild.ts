@@ -12,6 +12,9 @@ export type Moment =
   /** As PostgreSQL reads it. */
   | { readonly kind: 'time'; readonly time: string }
 
+/** No entry has it. */
+const BEYOND = '9223372036854775807'
+
 /** What the control row says of the history, in the snapshot of the rebuilding transaction. */
 interface Ground {
   readonly phase: string
@@ -100,8 +103,9 @@ async function readGround(client: pg.ClientBase, migration: string): Promise<Gro
     authority: row.authority,
     applied: BigInt(row.seq ?? 0),
     from: row.from === null ? undefined : BigInt(row.from),
-    after: row.after ?? '0',
-    since: row.since ?? '',
+    // Without a floor no entry leads anywhere: those that there are may be of another numbering of positions.
+    after: row.from === null ? BEYOND : row.after,
+    since: row.from === null ? '' : row.since,
     tables: row.tables,
   }
 }

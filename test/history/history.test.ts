@@ -189,10 +189,21 @@ describe('the floor', () => {
     await side.apply([{ table: NOTES, rows: ['1\tolder'] }], { step: 1000n })
     await side.connection.transaction((client) => resetHistory(client, MIGRATION))
     await side.sql('UPDATE slipway.history SET position = position + 100000')
+    const { tables } = await side.rebuild('latest', 'present')
+    expect(tables).toEqual([{ table: 'notes', target: 'notes', rows: 1 }])
+    expect(await side.state('present')).toEqual({ notes: ['(1,older)'] })
     await side.apply([{ table: NOTES, rows: ['1\tnew'] }])
     await side.apply([{ table: NOTES, rows: ['1\tnewer'] }])
     await side.rebuild(2010n, 'past')
     expect(await side.state('past')).toEqual({ notes: ['(1,new)'] })
+  })
+
+  test('is not made by retention', async () => {
+    await using side = await TargetSide.create(NOTES_DDL, [NOTES])
+    await side.apply([{ table: NOTES, rows: ['1\ta'] }])
+    await side.sql('UPDATE slipway.control SET history_from = NULL')
+    expect(await pruneHistory(side.connection, MIGRATION, 0)).toBe(1)
+    expect(await side.floor()).toBeNull()
   })
 
   test('rises with retention', async () => {
