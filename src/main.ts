@@ -6,6 +6,7 @@ import { openEmbedded } from './postgres/embedded.ts'
 import { checkFile, openReader, readFacts } from './sqlite/open.ts'
 import { createDaemon } from './wiring/daemon.ts'
 import { copyOnce } from './wiring/once.ts'
+import { replay } from './wiring/replay.ts'
 import { takeSnapshot } from './wiring/snapshot.ts'
 import { uninstall } from './wiring/uninstall.ts'
 
@@ -22,6 +23,7 @@ const work: Work = {
     }
   },
   uninstall,
+  replay,
   demo: (options) => runDemo({ ...options, openEmbedded }),
 }
 

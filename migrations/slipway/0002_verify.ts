@@ -5,7 +5,9 @@ export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
     ALTER TABLE slipway.control
       ADD COLUMN dirty jsonb NOT NULL DEFAULT '{}',       -- source table -> why it is in doubt until it is verified
-      ADD COLUMN history_from bigint;                      -- states before this position cannot be rebuilt
+      ADD COLUMN history_from  bigint,                     -- states before this position cannot be rebuilt
+      ADD COLUMN history_after bigint,                     -- history.id: only later entries lead back to that state
+      ADD COLUMN history_since timestamptz;                -- when the target stood there
 
     CREATE TABLE slipway.quarantine (
       migration text NOT NULL REFERENCES slipway.control ON DELETE CASCADE,
@@ -43,19 +45,19 @@ export async function up(knex: Knex): Promise<void> {
     CREATE INDEX ON slipway.verify_run (migration, id DESC);
 
     CREATE TABLE slipway.history (
-      id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      id        bigint GENERATED ALWAYS AS IDENTITY,       -- rises with the commits: one holder writes
       migration text NOT NULL REFERENCES slipway.control ON DELETE CASCADE,
       direction text NOT NULL,
       position  bigint NOT NULL,                           -- of the batch that it came with
       tbl       text NOT NULL,                             -- name in the source
       op        text NOT NULL,                             -- insert, update, delete
-      key       jsonb NOT NULL,                            -- target's columns, each value as its text
-      before    jsonb,
-      after     jsonb,
-      at        timestamptz NOT NULL DEFAULT clock_timestamp()
+      key       jsonb NOT NULL,                            -- by the target's columns, each value as its text
+      before    jsonb,                                     -- the target's row until then; null for an insert
+      after     jsonb,                                     -- the source's row; null for a delete
+      at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+      PRIMARY KEY (migration, id)
     );
-    CREATE INDEX ON slipway.history (migration, position);
-    CREATE INDEX ON slipway.history (at);
+    CREATE INDEX ON slipway.history (migration, tbl, position);
     COMMENT ON TABLE slipway.history IS 'every applied change with its row images, where HISTORY=on';
   `)
 }
@@ -63,6 +65,6 @@ export async function up(knex: Knex): Promise<void> {
 export async function down(knex: Knex): Promise<void> {
   await knex.raw(`
     DROP TABLE slipway.history, slipway.verify_run, slipway.quarantine;
-    ALTER TABLE slipway.control DROP COLUMN dirty, DROP COLUMN history_from;
+    ALTER TABLE slipway.control DROP COLUMN dirty, DROP COLUMN history_from, DROP COLUMN history_after, DROP COLUMN history_since;
   `)
 }

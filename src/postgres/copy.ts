@@ -11,6 +11,7 @@ import { noteOwnConstraints, ownConstraints } from './constraints.ts'
 import type { Control } from './control.ts'
 import { displaceSql, keptBySource } from './displace.ts'
 import { hangGate, putToSleep, remember, takeGateOff, targetName, withPartitions } from './dormant.ts'
+import { resetHistory } from './history.ts'
 import type { IndexPlan } from './index-plans.ts'
 import { createIndex, indexCannotHold } from './indexes.ts'
 import { introspectTarget } from './introspect.ts'
@@ -156,6 +157,8 @@ export class CopyWriter implements SnapshotTarget {
          WHERE migration = $1`,
         [migration, JSON.stringify(planned.map(({ spec }) => spec)), installation],
       )
+      // No way back leads from the new rows to the old ones.
+      await resetHistory(client, migration)
     })
     this.#shapes.clear()
   }

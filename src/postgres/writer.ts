@@ -1,11 +1,12 @@
 import type pg from 'pg'
 import { Failure } from '../core/errors.ts'
 import type { Applied, Batch, ChangeTarget, KeySet } from '../core/ports.ts'
-import type { Checkpoint } from '../core/position.ts'
+import type { Checkpoint, Seq } from '../core/position.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { TargetTable } from '../core/target-schema.ts'
 import { type Connection, sqlstate } from './connection.ts'
 import type { Admission, Control } from './control.ts'
+import { keepFloor, recordHistory } from './history.ts'
 import { type How, Merger } from './merge.ts'
 import { quarantinedKeys } from './quarantine.ts'
 import { MOVING } from './refused.ts'
@@ -25,17 +26,27 @@ const MOVES = 3
 export class BatchWriter implements ChangeTarget {
   readonly #connection: Connection
   readonly #control: Control
+  readonly #shapes: ReadonlyMap<string, TargetTable>
+  readonly #history: boolean
+  /** Of what is being written now. */
+  #position: Seq = 0n
   /** Brings rows into the target; a repair in the same session uses it as well. */
   readonly merger: Merger
 
-  /** `targets`: the target's tables as they are now; `tables`: all that are moved. */
+  /**
+   * `targets`: the target's tables as they are now; `tables`: all that are moved; `history`: row images are kept
+   * (HISTORY=on).
+   */
   constructor(
     connection: Connection,
     control: Control,
     targets: readonly TargetTable[],
     warn: (text: string) => void,
     tables: readonly TableSpec[],
+    history = false,
   ) {
+    this.#shapes = new Map(targets.map((table) => [table.name, table]))
+    this.#history = history
     this.#connection = connection
     this.#control = control
     this.merger = new Merger({
@@ -69,13 +80,27 @@ export class BatchWriter implements ChangeTarget {
 
   /** The stages are filled and the target is as it was: `gone` holds keys of rows that go, `rows` those that come. */
   async beforeChange(
-    _client: pg.ClientBase,
-    _table: TableSpec,
-    _stages: { readonly gone?: string | undefined; readonly rows?: string | undefined },
-  ): Promise<void> {}
+    client: pg.ClientBase,
+    table: TableSpec,
+    stages: { readonly gone?: string | undefined; readonly rows?: string | undefined },
+  ): Promise<void> {
+    if (!this.#history) return
+    await recordHistory(client, {
+      migration: this.#control.migration,
+      direction: 'forward',
+      position: this.#position,
+      table,
+      shape: this.#shapes.get(table.target),
+      ...(stages.gone === undefined ? {} : { gone: stages.gone }),
+      ...(stages.rows === undefined ? {} : { rows: stages.rows }),
+    })
+  }
 
   /** What follows in this transaction repairs what differs at a position. */
-  async beginRepair(_client: pg.ClientBase, _at: Checkpoint, _admission: Admission): Promise<void> {}
+  async beginRepair(client: pg.ClientBase, at: Checkpoint, admission: Admission): Promise<void> {
+    this.#position = at.seq
+    await keepFloor(client, this.#control.migration, this.#history, admission)
+  }
 
   async apply(batch: Batch): Promise<Applied> {
     const ways = new Map<string, How>()
@@ -101,7 +126,8 @@ export class BatchWriter implements ChangeTarget {
       // Not waiting for the disk is safe here: a server that forgets its last commits forgets the checkpoint
       // with the rows, and the changelog still has them (invariant 2).
       await client.query('SET LOCAL synchronous_commit = off')
-      const { checkpoint } = await this.#control.admit(client, 'update')
+      const admission = await this.#control.admit(client, 'update')
+      const { checkpoint } = admission
       if (checkpoint.seq !== batch.from.seq || checkpoint.mark !== batch.from.mark) {
         throw new Failure({
           code: 'position_moved',
@@ -109,6 +135,8 @@ export class BatchWriter implements ChangeTarget {
           message: `the target stands at ${checkpoint.seq}, the batch starts at ${batch.from.seq}: it is read again`,
         })
       }
+      this.#position = batch.to.seq
+      await keepFloor(client, this.#control.migration, this.#history, admission)
       await this.merger.begin(client)
       const perTable: { table: string; upserted: number; deleted: number }[] = []
       for (const part of batch.tables) {

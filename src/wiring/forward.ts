@@ -22,7 +22,6 @@ import {
   installCapture,
   isIntact,
   readControl,
-  refuseOtherOwner,
   type SourceControl,
 } from '../sqlite/capture.ts'
 import { ChangelogReader } from '../sqlite/changelog.ts'
@@ -44,6 +43,7 @@ import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import { copied, keptUniques, planForward } from './forward-plan.ts'
 import { goOnWith } from './go-on.ts'
+import { refuseOtherFile } from './other-file.ts'
 import { readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
 
@@ -128,7 +128,7 @@ export class ForwardFactory implements StreamFactory {
   async acquire(): ReturnType<StreamFactory['acquire']> {
     if (!this.#prepared) await this.#prepare()
     const control = await this.#control()
-    this.#refuseOtherFile(control)
+    refuseOtherFile(this.#config, control, this.#owner(control))
     return await this.#target.control.acquire(this.#target.lock)
   }
 
@@ -301,7 +301,14 @@ export class ForwardFactory implements StreamFactory {
     this.facts.changelogRows = () => changes.size()
     this.facts.control = await holder.read()
     const shapes = await introspectTarget(connection, this.#config.postgresSchema)
-    const writer = new BatchWriter(apply, holder, shapes, (text) => this.#warn(text), tables)
+    const writer = new BatchWriter(
+      apply,
+      holder,
+      shapes,
+      (text) => this.#warn(text),
+      tables,
+      this.#config.history,
+    )
     const now = await this.#control()
     const dirty = new Map(now.dirty)
     const held = stack.move()
@@ -337,24 +344,6 @@ export class ForwardFactory implements StreamFactory {
 
   #owner(control: ControlState): string {
     return `${control.identity} ${this.#config.migrationName}`
-  }
-
-  /** The name of a migration comes from the file's name: another file of that name must not take the target over. */
-  #refuseOtherFile(control: ControlState): void {
-    const { sqlitePath, migrationName } = this.#config
-    const reader = openReader(sqlitePath)
-    try {
-      const noted = readControl(reader)
-      refuseOtherOwner(sqlitePath, noted, this.#owner(control))
-      if (control.phase === 'new' || noted !== undefined || control.source === sqlitePath) return
-      throw new Failure({
-        code: 'source_other_file',
-        message: `the migration "${migrationName}" moves ${control.source}, and ${sqlitePath} is another file`,
-        remedy: `Give this one a name of its own (MIGRATION_NAME=${migrationName}_2) and another POSTGRES_SCHEMA, or end the other: slipway uninstall`,
-      })
-    } finally {
-      reader.close()
-    }
   }
 
   async #control(): Promise<ControlState> {
