@@ -158,7 +158,7 @@ test('every reason against it is told at once, before the first row', async () =
   await using scenario = await Scenario.prepare({
     source: [
       ...SOURCE,
-      `INSERT INTO Users VALUES (8, 'no uuid', 2, 'yesterday', NULL, 'no json', 'tired', NULL, NULL)`,
+      `INSERT INTO Users VALUES (8, 'no uuid', 2, 'yesterday', NULL, 'no json', 'tired', CAST(x'61ff40' AS TEXT), NULL)`,
       'CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT, extra TEXT)',
       `INSERT INTO notes VALUES (1, NULL, 'x'), (2, 'same', 'x'), (3, 'same', 'x')`,
     ],
@@ -173,6 +173,8 @@ test('every reason against it is told at once, before the first row', async () =
     /uuid \(users\.external_id\) cannot hold 1 value of Users\.externalId, e\.g\. at userId=8/,
     /boolean \(users\.is_admin\) cannot hold 1 value of Users\.isAdmin, e\.g\. at userId=8/,
     /timestamp with time zone \(users\.created_at\) cannot hold 1 value of Users\.createdAt, e\.g\. at userId=8/,
+    /mood \(users\.mood\) cannot hold 1 value of Users\.mood, e\.g\. at userId=8/,
+    /users\.email cannot hold 1 text of Users\.email with NUL or bytes that are no text, e\.g\. at userId=8/,
     /jsonb \(users\.profile\) cannot hold 1 value of Users\.profile, e\.g\. at userId=8/,
     /notes holds 1 row already/,
     /notes\.text is NOT NULL, and notes\.text holds NULL in 1 row, e\.g\. at id=1/,
@@ -187,6 +189,56 @@ test('every reason against it is told at once, before the first row', async () =
   // The source was not touched either.
   expect(await scenario.write([`SELECT name FROM sqlite_schema WHERE name GLOB '_slipway*'`])).toMatchObject([
     { rows: [] },
+  ])
+})
+
+test('spellings that the types do not have are found by the values', { timeout: 60_000 }, async () => {
+  await using scenario = await Scenario.replicating({
+    source: [
+      `CREATE TABLE events (id INTEGER PRIMARY KEY, created INTEGER, seen INTEGER, julian REAL, done BOOLEAN, token BLOB, code TEXT,
+         labels TEXT)`,
+      `INSERT INTO events VALUES
+         (1, 1700000000, 1700000000123, 2460000.5, 'true', x'a0eebc999c0b4ef8bb6d6bb9bd380a11', 'a0eebc999c0b4ef8bb6d6bb9bd380a22', '["a b","c,d"]'),
+         (2, 1700000001, NULL, NULL, 'no', NULL, NULL, '[]')`,
+    ],
+    target: `CREATE TABLE events (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, created timestamptz NOT NULL, seen timestamptz,
+               julian timestamp, done boolean, token uuid, code uuid, labels text[])`,
+  })
+  const events = async (): Promise<unknown[]> =>
+    await scenario.postgres(
+      `SELECT id, extract(epoch FROM created)::text AS created, to_char(seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') AS seen,
+              julian::text, done, token::text, code::text, labels FROM events ORDER BY id`,
+    )
+  const first = {
+    id: 1,
+    created: '1700000000.000000',
+    seen: '2023-11-14 22:13:20.123',
+    julian: '2023-02-25 00:00:00',
+    done: true,
+    token: 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
+    code: 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a22',
+    labels: ['a b', 'c,d'],
+  }
+  const second = {
+    id: 2,
+    created: '1700000001.000000',
+    seen: null,
+    julian: null,
+    done: false,
+    token: null,
+    code: null,
+    labels: [],
+  }
+  expect(await events()).toEqual([first, second])
+  await scenario.write([
+    `UPDATE events SET created = 0, done = 'F', labels = '["x"]' WHERE id = 2`,
+    `INSERT INTO events SELECT 3, created, seen, julian, done, token, code, labels FROM events WHERE id = 1`,
+  ])
+  await scenario.daemon.caughtUp()
+  expect(await events()).toEqual([
+    first,
+    { ...second, created: '0.000000', labels: ['x'] },
+    { ...first, id: 3 },
   ])
 })
 

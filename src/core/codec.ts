@@ -1,213 +1,247 @@
 /**
- * How a value of SQLite becomes COPY text for a PostgreSQL type: one table for snapshot, apply, verify and the
- * way back. A codec is an SQL expression that SQLite evaluates, so JavaScript never looks into a value. It
- * yields NULL for what the type cannot hold without a change: such a value is a misfit and is never loaded.
+ * How a value of SQLite becomes COPY text for a PostgreSQL type: one table for snapshot, apply, verify, history and
+ * the way back (core/codec/decode.ts). A codec is an SQL expression that SQLite evaluates, so JavaScript never looks
+ * into a value. It yields NULL for what the type cannot hold without a change: such a value is a misfit and is never
+ * loaded. Several spellings may be one value ('2024-01-01T10:00' and '2024-01-01 10:00:00'); the column's format
+ * says which one is written on the way back.
  *
  * The expressions run only in slipway's own SQLite (3.54, shortest round-trip text for REAL), never in the
- * application's.
+ * application's. Those of a zone or of a transform call functions of sqlite/functions.ts.
  */
 
-import type { ColumnRule } from './table.ts'
+import { hasElementRule, jsonArray } from './codec/arrays.ts'
+import { takesFormat } from './codec/formats.ts'
+import { json, jsonb } from './codec/json.ts'
+import * as numbers from './codec/numbers.ts'
+import { bound, type Codec } from './codec/sql.ts'
+import * as texts from './codec/texts.ts'
+import * as times from './codec/times.ts'
+import { transformSql, transformsOf } from './codec/transforms.ts'
+import {
+  DATE,
+  isZoneName,
+  type ParsedType,
+  parseType,
+  secondDigits,
+  TIME,
+  TIMESTAMP,
+  TIMESTAMPTZ,
+} from './codec/types.ts'
+import { Failure } from './errors.ts'
+import type { CodecName, ColumnRule, Transform } from './table.ts'
 
-/** Encodes the column reference `x`, which is not NULL. */
-export type Codec = (x: string) => string
-
-/** Longest integers that a double holds exactly. */
-const EXACT = '9007199254740992'
-
-/** COPY's escapes: backslash, tab, newline, carriage return. */
-function copyEscape(text: string): string {
-  return `replace(replace(replace(replace(${text},'\\','\\\\'),char(9),'\\t'),char(10),'\\n'),char(13),'\\r')`
-}
-
-function integerBetween(low: string, high: string): Codec {
-  return (x) => `CASE WHEN typeof(${x})='integer' AND ${x} BETWEEN ${low} AND ${high} THEN ${x} END`
-}
-
-const bigint: Codec = (x) => `CASE typeof(${x}) WHEN 'integer' THEN ${x} END`
-
-const float8: Codec = (x) =>
-  `CASE typeof(${x}) WHEN 'real' THEN CAST(${x} AS TEXT) ` +
-  `WHEN 'integer' THEN CASE WHEN ${x} BETWEEN -${EXACT} AND ${EXACT} THEN CAST(${x} AS TEXT) END END`
-
-/** float4 holds only what a detour through 4 bytes keeps; SQLite cannot round to float, so: small integers. */
-const float4 = integerBetween('-16777216', '16777216')
-
-/** Digits, at most one point, a sign only in front. */
-function isDecimal(text: string): string {
-  return `(${text} GLOB '*[0-9]*' AND ${text} NOT GLOB '*[^0-9.-]*' AND ${text} NOT GLOB '?*-*' AND ${text} NOT GLOB '*.*.*')`
-}
-
-/** 16 digits where they are enough: SQLite writes 17, and numeric would show the last one. */
-function shortest(x: string): string {
-  return `CASE WHEN CAST(printf('%!.16g',${x}) AS REAL)=${x} THEN printf('%!.16g',${x}) ELSE CAST(${x} AS TEXT) END`
-}
-
-/** Any decimal. Text counts when it is written as a plain decimal, which PostgreSQL then keeps digit by digit. */
-const numeric: Codec = (x) =>
-  `CASE typeof(${x}) WHEN 'integer' THEN CAST(${x} AS TEXT) WHEN 'real' THEN ${shortest(x)} ` +
-  `WHEN 'text' THEN CASE WHEN ${isDecimal(x)} THEN ${x} END END`
-
-/** numeric(p,s) rounds in silence: what has more digits than it keeps is a misfit. */
-function numericScale(precision: number, scale: number): Codec {
-  return (x) => {
-    const plain =
-      `CASE WHEN typeof(${x})='integer' THEN CAST(${x} AS TEXT) ` +
-      `WHEN instr(CAST(${x} AS TEXT),'.') THEN rtrim(rtrim(CAST(${x} AS TEXT),'0'),'.') ELSE CAST(${x} AS TEXT) END`
-    return (
-      `(SELECT CASE WHEN typeof(${x})<>'blob' AND ${isDecimal('d')} ` +
-      `AND CASE WHEN instr(d,'.') THEN length(d)-instr(d,'.') ELSE 0 END<=${scale} ` +
-      `AND length(ltrim(CASE WHEN instr(d,'.') THEN substr(d,1,instr(d,'.')-1) ELSE d END,'-0'))<=${precision - scale} ` +
-      `THEN d END FROM (SELECT ${plain} AS d))`
-    )
-  }
-}
-
-const boolean: Codec = (x) =>
-  `CASE WHEN typeof(${x})='integer' THEN CASE ${x} WHEN 0 THEN 'f' WHEN 1 THEN 't' END END`
-
-/** Numbers in an untyped column become their text; BLOBs are no text. */
-const text: Codec = (x) =>
-  `CASE typeof(${x}) WHEN 'text' THEN ${copyEscape(x)} WHEN 'blob' THEN NULL ELSE CAST(${x} AS TEXT) END`
-
-/** PostgreSQL cuts trailing blanks of varchar(n) beyond n in silence, and pads char(n). */
-function textUpTo(length: number): Codec {
-  return (x) => `CASE WHEN typeof(${x})='text' AND length(${x})<=${length} THEN ${copyEscape(x)} END`
-}
-
-function textOfLength(length: number): Codec {
-  return (x) =>
-    `CASE WHEN typeof(${x})='text' AND length(${x})=${length} AND ${x} NOT GLOB '* ' THEN ${copyEscape(x)} END`
-}
-
-/** Anything as bytes: text as its UTF-8, numbers as their text. */
-const bytea: Codec = (x) => `'\\\\x'||hex(${x})`
-
-const DAY = '[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9]'
-const HM = '[0-2][0-9]:[0-5][0-9]'
-
-/** A real day: SQLite's own calendar moves 30 February on, so it must come back as it was. */
-function realDay(x: string): string {
-  return `${x} NOT GLOB '0000*' AND date(substr(${x},1,10))=substr(${x},1,10)`
-}
-
-const date: Codec = (x) =>
-  `CASE WHEN typeof(${x})='text' AND length(${x})=10 AND ${x} GLOB '${DAY}' AND ${realDay(x)} THEN ${x} END`
-
-/** What may follow HH:MM: nothing, :SS, and up to six digits, since PostgreSQL rounds the seventh in silence. */
-function clock(rest: string): string {
-  return (
-    `(${rest}='' OR (${rest} GLOB ':[0-5][0-9]*' AND (length(${rest})=3 OR (substr(${rest},4,1)='.' ` +
-    `AND length(${rest}) BETWEEN 5 AND 10 AND substr(${rest},5) NOT GLOB '*[^0-9]*'))))`
-  )
-}
-
-function time(): Codec {
-  return (x) =>
-    `CASE WHEN typeof(${x})='text' AND ${x} GLOB '${HM}*' AND ${x} NOT GLOB '2[4-9]*' ` +
-    `AND ${clock(`substr(${x},6)`)} THEN ${x} END`
-}
-
-/** `YYYY-MM-DD HH:MM[:SS[.ffffff]]`, blank or T; `zone` decides what may stand behind it. */
-function timestamp(zone: 'none' | 'any'): Codec {
-  return (x) => {
-    const bare = zone === 'none' ? `substr(${x},17)` : 'z'
-    const head =
-      `typeof(${x})='text' AND (${x} GLOB '${DAY} ${HM}*' OR ${x} GLOB '${DAY}T${HM}*') ` +
-      `AND substr(${x},12,2)<'24' AND ${realDay(x)}`
-    if (zone === 'none') return `CASE WHEN ${head} AND ${clock(bare)} THEN ${x} END`
-    // The zone is cut off first: Z, +HH, +HHMM or +HH:MM. A naive time counts as UTC: the session's zone is UTC.
-    const rest = `substr(${x},17)`
-    const offset = `max(instr(${rest},'+'),instr(${rest},'-'))`
-    return (
-      `CASE WHEN ${head} THEN (SELECT CASE WHEN ${clock('z')} THEN ${x} END FROM (SELECT CASE ` +
-      `WHEN ${rest} GLOB '*Z' THEN rtrim(substr(${rest},1,length(${rest})-1)) ` +
-      `WHEN ${offset}>0 AND (substr(${rest},${offset}+1) GLOB '[0-1][0-9]:[0-5][0-9]' ` +
-      `OR substr(${rest},${offset}+1) GLOB '[0-1][0-9][0-5][0-9]' OR substr(${rest},${offset}+1) GLOB '[0-1][0-9]') ` +
-      `THEN rtrim(substr(${rest},1,${offset}-1)) ELSE ${rest} END AS z)) END`
-    )
-  }
-}
-
-const HEX = '[0-9a-fA-F]'
-const uuid: Codec = (x) =>
-  `CASE WHEN typeof(${x})='text' AND length(${x})=36 AND ${x} GLOB '${[8, 4, 4, 4, 12].map((n) => HEX.repeat(n)).join('-')}' THEN ${x} END`
-
-const json: Codec = (x) => `CASE WHEN typeof(${x})='text' AND json_valid(${x}) THEN ${copyEscape(x)} END`
-
-/** jsonb has no U+0000. */
-const jsonb: Codec = (x) =>
-  `CASE WHEN typeof(${x})='text' AND json_valid(${x}) AND NOT instr(${x},'\\u0000') THEN ${copyEscape(x)} END`
-
-/** Everything else goes as text; PostgreSQL's own input function judges it. Its magic words are no values (V17). */
-const generic: Codec = (x) =>
-  `CASE WHEN typeof(${x})='blob' OR lower(${x}) IN ('now','today','tomorrow','yesterday','allballs') THEN NULL ` +
-  `WHEN typeof(${x})='text' THEN ${copyEscape(x)} ELSE CAST(${x} AS TEXT) END`
-
-const BY_TYPE: Readonly<Record<string, Codec>> = {
-  smallint: integerBetween('-32768', '32767'),
-  integer: integerBetween('-2147483648', '2147483647'),
-  bigint,
-  'double precision': float8,
-  real: float4,
-  numeric,
-  boolean,
-  text,
-  'character varying': text,
-  bytea,
-  date,
-  'time without time zone': time(),
-  'timestamp without time zone': timestamp('none'),
-  'timestamp with time zone': timestamp('any'),
-  uuid,
+const FIXED: Readonly<Record<string, Codec>> = {
+  smallint: numbers.smallint,
+  integer: numbers.integer,
+  bigint: numbers.bigint,
+  'double precision': numbers.float8,
+  real: numbers.float4,
+  boolean: numbers.boolean,
+  text: texts.text,
+  bytea: texts.bytea,
+  date: times.date,
+  uuid: texts.uuid,
   json,
   jsonb,
 }
 
+/** Types of text that have no rule but need none: to them a magic word is a word. */
+const WORDS = new Set(['citext', 'name'])
+
+const KIND = { [DATE]: 'date', [TIMESTAMP]: 'naive', [TIMESTAMPTZ]: 'zoned' } as const
+
+/** The codec that a type has by itself; undefined where it has no rule of its own. */
+function ownCodec(type: ParsedType, zone: string | undefined): Codec | undefined {
+  const { name, size, scale } = type
+  if (type.array) return undefined
+  switch (name) {
+    case 'numeric':
+      if (size === undefined) return numbers.numeric
+      return (scale ?? 0) < 0 ? undefined : numbers.numericScale(size, scale ?? 0)
+    case 'character varying':
+      return size === undefined ? texts.text : texts.textUpTo(size)
+    case 'character':
+      return size === undefined ? undefined : texts.textOfLength(size)
+    case TIME:
+      return times.time(secondDigits(type))
+    case TIMESTAMP:
+      return times.timestamp(secondDigits(type))
+    case TIMESTAMPTZ:
+      return times.timestamptz(secondDigits(type), zone === 'UTC' ? undefined : zone)
+    default:
+      return size === undefined ? FIXED[name] : undefined
+  }
+}
+
+/** The codecs of a type beside its own one. */
+function otherCodecs(type: ParsedType): Partial<Record<CodecName, Codec>> {
+  if (type.array) return { json_array: jsonArray(type) }
+  switch (type.name) {
+    case 'boolean':
+      return { words: numbers.booleanWords }
+    case 'bytea':
+      return { hex: texts.byteaHex }
+    case 'uuid':
+      return { hex: texts.uuidHex, bytes: texts.uuidBytes }
+    case 'character':
+      return type.size === undefined ? {} : { text: texts.textPadded(type.size) }
+    case DATE:
+    case TIMESTAMP:
+    case TIMESTAMPTZ: {
+      const as = (name: times.Counted): Codec =>
+        times.counted(name, KIND[type.name as keyof typeof KIND], secondDigits(type))
+      return { epoch_s: as('epoch_s'), epoch_ms: as('epoch_ms'), julian: as('julian') }
+    }
+    default:
+      return {}
+  }
+}
+
+/** Names for what a type does anyway. */
+function isOwnName(codec: CodecName, type: ParsedType): boolean {
+  if (codec === 'iso') return [DATE, TIME, TIMESTAMP, TIMESTAMPTZ].includes(type.name) && !type.array
+  return codec === 'text' && (ownCodec(type, undefined) === undefined || FIXED[type.name] === texts.text)
+}
+
+function valueCodec(rule: ColumnRule): Codec {
+  const type = parseType(rule.type)
+  if (rule.zone !== undefined && !isZoneName(rule.zone)) throw refused(zoneProblem(rule.zone))
+  if (rule.codec !== undefined && rule.labels === undefined && !isOwnName(rule.codec, type)) {
+    const other = otherCodecs(type)[rule.codec]
+    if (other === undefined) throw refused(codecProblem(rule.codec, rule.type))
+    return other
+  }
+  if (rule.labels !== undefined) return texts.enumOf(rule.labels)
+  return ownCodec(type, rule.zone) ?? (WORDS.has(type.name) ? texts.text : texts.generic)
+}
+
+const zoneProblem = (zone: string): string => `"${zone}" is no name of a time zone`
+const codecProblem = (codec: CodecName, type: string): string => `the codec ${codec} does not fill a ${type}`
+
+function refused(problem: string): Failure {
+  return new Failure({
+    code: 'plan_rule',
+    message: `a rule of the plan cannot be followed: ${problem}`,
+    remedy: 'Correct the column in the plan file.',
+  })
+}
+
 /** The codec of a type as `format_type` writes it. */
 export function codecFor(type: string): Codec {
-  const known = BY_TYPE[type]
-  if (known !== undefined) return known
-  const sized = /^(numeric|character varying|character)\((\d+)(?:,(\d+))?\)$/.exec(type)
-  if (sized === null) return generic
-  const size = Number(sized[2])
-  if (sized[1] === 'numeric') return numericScale(size, Number(sized[3] ?? 0))
-  return sized[1] === 'character' ? textOfLength(size) : textUpTo(size)
+  return valueCodec({ type })
+}
+
+/**
+ * What is wrong with a rule, as a part of a sentence, or undefined: a codec or a transform that the type does not
+ * have, a format that says nothing, a zone that is none. For the planner: the codecs throw on the same.
+ */
+export function ruleProblem(rule: ColumnRule, isKey = false): string | undefined {
+  const type = parseType(rule.type)
+  if (rule.zone !== undefined && !isZoneName(rule.zone)) return zoneProblem(rule.zone)
+  if (rule.zone !== undefined && type.name !== TIMESTAMPTZ) return `a zone says nothing of a ${rule.type}`
+  if (rule.codec !== undefined && !isOwnName(rule.codec, type) && !otherCodecs(type)[rule.codec]) {
+    return codecProblem(rule.codec, rule.type)
+  }
+  const allowed = transformsOf(type)
+  const transform = rule.transforms?.find((one) => !allowed.includes(one))
+  if (transform !== undefined) return `the transform ${transform} does nothing for a ${rule.type}`
+  if (rule.format !== undefined && !takesFormat(rule, rule.format)) {
+    return `"${rule.format}" is no format of a ${rule.type}`
+  }
+  if (isKey && (rule.transforms?.length ?? 0) > 0) {
+    return 'a key takes no transform: two keys could become one'
+  }
+  return isKey && keyCodec(rule) === undefined
+    ? `a ${rule.type} cannot be a key: several spellings are one value`
+    : undefined
+}
+
+/** The codecs that could fill a column of this type; undefined, the type's own, comes first. */
+export function codecsFor(type: string, labels?: readonly string[]): readonly (CodecName | undefined)[] {
+  if (labels !== undefined) return [undefined]
+  return [undefined, ...(Object.keys(otherCodecs(parseType(type))) as CodecName[])]
+}
+
+/** The transforms that can make a difference in a column of this type. */
+export function transformsFor(type: string): readonly Transform[] {
+  return transformsOf(parseType(type))
+}
+
+/**
+ * True for a type without a rule of its own (citext, inet, interval, a domain, an array, …): its text goes in, and
+ * whether the same text comes back has to be asked of PostgreSQL.
+ */
+export function isGeneric(rule: ColumnRule): boolean {
+  if (rule.labels !== undefined) return false
+  const type = parseType(rule.type)
+  if (rule.codec === 'json_array') return !hasElementRule(type)
+  return ownCodec(type, undefined) === undefined
 }
 
 /**
  * Key columns have stricter codecs: two keys that SQLite keeps apart must stay two in the target, or the delete
- * of one takes the other with it. So each takes one storage class, in one spelling. `undefined` for types in which
- * several spellings are one value (times, citext, …): they cannot be keys.
+ * of one takes the other with it. So each takes one storage class, in one spelling. A type that is not here cannot be
+ * a key: several spellings are one value there (times, citext, …).
  */
 const KEYS: Readonly<Record<string, Codec>> = {
-  smallint: BY_TYPE.smallint as Codec,
-  integer: BY_TYPE.integer as Codec,
-  bigint,
-  'double precision': (x) => `CASE typeof(${x}) WHEN 'real' THEN CAST(${x} AS TEXT) END`,
-  numeric: (x) =>
-    `CASE typeof(${x}) WHEN 'integer' THEN CAST(${x} AS TEXT) WHEN 'real' THEN ${shortest(x)} END`,
-  boolean,
-  text: (x) => `CASE typeof(${x}) WHEN 'text' THEN ${copyEscape(x)} END`,
-  'character varying': (x) => `CASE typeof(${x}) WHEN 'text' THEN ${copyEscape(x)} END`,
-  bytea: (x) => `CASE typeof(${x}) WHEN 'blob' THEN '\\\\x'||hex(${x}) END`,
-  date,
-  uuid: (x) => `CASE WHEN ${x}=lower(${x}) THEN ${uuid(x)} END`,
+  smallint: numbers.smallint,
+  integer: numbers.integer,
+  bigint: numbers.bigint,
+  'double precision': numbers.float8Key,
+  numeric: numbers.numericKey,
+  boolean: numbers.boolean,
+  text: texts.textKey,
+  'character varying': texts.textKey,
+  bytea: texts.byteaKey,
+  date: times.date,
+  uuid: texts.lowerCase(texts.uuid),
+}
+
+function keyCodec(rule: ColumnRule): Codec | undefined {
+  if (rule.labels !== undefined) return texts.enumOf(rule.labels)
+  const type = parseType(rule.type)
+  if (type.array) return undefined
+  if (rule.codec === undefined || isOwnName(rule.codec, type)) {
+    const sized = /^character/.test(type.name) && type.size !== undefined
+    return sized ? ownCodec(type, undefined) : type.size === undefined ? KEYS[type.name] : undefined
+  }
+  if (type.name === 'uuid' && rule.codec === 'bytes') return texts.uuidBytes
+  if (type.name === 'uuid' && rule.codec === 'hex') return texts.lowerCase(texts.uuidHex)
+  if (type.name === 'bytea' && rule.codec === 'hex') return texts.lowerCase(texts.byteaHex)
+  if ((type.name === TIMESTAMP || type.name === TIMESTAMPTZ) && /^epoch/.test(rule.codec)) {
+    return times.countedKey(rule.codec as times.Counted, KIND[type.name], secondDigits(type))
+  }
+  return undefined
 }
 
 /** The codec of a key column, or undefined where the type cannot be one. */
 export function keyCodecFor(type: string): Codec | undefined {
-  return KEYS[type] ?? (/^(character varying|character)\(\d+\)$/.test(type) ? codecFor(type) : undefined)
+  return keyCodec({ type })
 }
 
-/** One field of a COPY line: `\N` for NULL, NULL for a misfit. */
+/** Whether two keys of SQLite are always two values of this type. */
+export function isKeyType(type: string, codec?: CodecName): boolean {
+  return keyCodec({ type, codec }) !== undefined
+}
+
+/**
+ * One field of a COPY line: `\N` for NULL, NULL for a misfit. The transforms come first, in their order; what they
+ * make NULL is `\N`. Throws for a rule that `ruleProblem` names.
+ */
 export function copyField(rule: ColumnRule, x: string): string {
-  return `CASE WHEN ${x} IS NULL THEN '\\N' ELSE ${codecFor(rule.type)(x)} END`
+  const codec = valueCodec(rule)
+  const field = (v: string): string => `CASE WHEN ${v} IS NULL THEN '\\N' ELSE ${codec(v)} END`
+  const transforms = rule.transforms ?? []
+  if (transforms.length === 0) return field(x)
+  const type = parseType(rule.type)
+  const [first, ...rest] = transforms.map((transform) => transformSql(transform, type, rule.codec))
+  const value = rest.reduce((sql, use) => bound('_v', sql, use), (first as Codec)(x))
+  return bound('_v', value, field)
 }
 
-/** One field of a key: NULL is a misfit too. */
+/** One field of a key: NULL is a misfit too. Transforms are not for keys: two keys could become one. */
 export function keyField(rule: ColumnRule, x: string): string {
-  return (keyCodecFor(rule.type) ?? codecFor(rule.type))(x)
+  return (keyCodec(rule) ?? valueCodec(rule))(x)
 }
 
 /** Fields joined by tabs, as a balanced tree: SQLite refuses expressions deeper than 1,000. */

@@ -1,5 +1,7 @@
 /** Plans a table that the application's own migrations made: its types rule, and the values choose the codec. */
-import { keyCodecFor } from './codec.ts'
+
+import { formatOf } from './codec/formats.ts'
+import { ruleProblem } from './codec.ts'
 import { amount, type Finding } from './finding.ts'
 import { nearest } from './nearest.ts'
 import type { PlanColumn } from './plan-file.ts'
@@ -7,7 +9,7 @@ import { assemble, chooseKey } from './plan-key.ts'
 import { type ExistingPlace, ruleType } from './plan-match.ts'
 import { nullName } from './plan-measures.ts'
 import { counted, examplesOf, type TableProfile } from './plan-profile.ts'
-import { chooseRule, isTime, ruleName, rulesOf, timeFormat } from './plan-rules.ts'
+import { chooseRule, ruleName, rulesOf } from './plan-rules.ts'
 import { tellTarget } from './plan-target.ts'
 import { asKey } from './plan-types.ts'
 import type { SourceColumn, SourceTable } from './source-schema.ts'
@@ -132,7 +134,8 @@ class ExistingColumns {
   ): ColumnSpec {
     const type = ruleType(found)
     const nameOf = (rule: ColumnRule): string => (inKey ? asKey(ruleName(rule)) : ruleName(rule))
-    const { rule, misfits, unclear } = chooseRule(rulesOf(type, entry), column.name, this.#profile, nameOf)
+    const { rules, problem } = rulesOf(type, entry)
+    const { rule, misfits, unclear } = chooseRule(rules, column.name, this.#profile, nameOf)
     const what = `${this.#match.source.name}.${column.name}`
     const place = `${this.#match.target.name}.${found.name}`
     if (entry?.type !== undefined && entry.type !== found.type && entry.type !== type.type) {
@@ -153,7 +156,15 @@ class ExistingColumns {
     if (unclear !== undefined) this.#unclear(column, rule, unclear)
     else this.#misfits(column, rule, misfits, nameOf(rule), entry, place)
     this.#nulls(column, found, rule, entry, place)
-    if (inKey && (keyCodecFor(type.type) === undefined || !found.exact)) {
+    const unusable = problem ?? (rule.transforms !== undefined && inKey ? ruleProblem(rule, true) : undefined)
+    if (unusable !== undefined) {
+      this.#tell(column.name, {
+        code: 'plan_rule',
+        severity: 'blocks',
+        message: `the plan's rule for ${what} cannot be followed: ${unusable}`,
+        remedy: 'Correct the column in the plan.',
+      })
+    } else if (inKey && (ruleProblem(rule, true) !== undefined || !found.exact)) {
       this.#tell(column.name, {
         code: 'key_type',
         severity: 'blocks',
@@ -163,7 +174,7 @@ class ExistingColumns {
     }
     const zone = this.#zone(column, rule, entry)
     const newest = this.#profile?.newest?.get(column.name)
-    const format = rule.format ?? (newest !== undefined && isTime(rule.type) ? timeFormat(newest) : undefined)
+    const format = rule.format ?? (newest === undefined ? undefined : formatOf(rule, newest))
     return {
       name: column.name,
       target: found.name,
@@ -222,6 +233,7 @@ class ExistingColumns {
         })
       }
     }
+    this.#notText(column, entry, place)
     if (misfits === 0) return
     const examples = examplesOf(this.#profile, column.name, measure)
     const told = `${ruleName(rule)} (${place}) cannot hold ${amount(misfits, 'value')} of ${what}${at(examples)}`
@@ -243,6 +255,27 @@ class ExistingColumns {
       message: told,
       remedy:
         'Change the values or the type, or decide in the plan (slipway assess --write-plan, PLAN_FILE): a transform, a codec, or "misfit": "quarantine".',
+    })
+  }
+
+  /** NUL bytes and text that is not valid (traps V5, V6), which no codec sees. */
+  #notText(column: SourceColumn, entry: PlanColumn | undefined, place: string): void {
+    const count = counted(this.#profile, column.name, 'not text')
+    if (count === 0) return
+    const examples = examplesOf(this.#profile, column.name, 'not text')
+    const aside = entry?.misfit === 'quarantine'
+    this.#tell(column.name, {
+      code: 'not_text',
+      severity: aside ? 'warns' : 'blocks',
+      count,
+      examples,
+      message: `${place} cannot hold ${amount(count, 'text')} of ${this.#match.source.name}.${column.name} with NUL or bytes that are no text${at(examples)}${aside ? ': set aside, as the plan says' : ''}`,
+      ...(aside
+        ? {}
+        : {
+            remedy:
+              'Decide in the plan: "transforms": ["strip_nul", "replace_invalid_utf8"], or "misfit": "quarantine".',
+          }),
     })
   }
 

@@ -97,7 +97,7 @@ export function matchTables(input: MatchInput): { matches: Match[]; findings: Fi
     }
     return { kind: 'own', source, plan: entry, target }
   })
-  return { matches, findings: [...findings, ...sameTargets(matches)] }
+  return { matches, findings: [...findings, ...sameTargets(matches), ...strandedReferences(matches)] }
 }
 
 function targetOf(match: Match): string {
@@ -120,6 +120,29 @@ function sameTargets(matches: readonly Match[]): Finding[] {
           },
         ],
   )
+}
+
+/** Rows of other tables that refer to rows which the plan deletes will refer to whatever gets their keys. */
+function strandedReferences(matches: readonly Match[]): Finding[] {
+  const moved = new Set(matches.map((match) => (match.kind === 'own' ? '' : place(match.target))))
+  return matches.flatMap((match): Finding[] => {
+    if (match.kind === 'own' || match.target.empty || match.plan?.existing_rows !== 'delete') return []
+    const others = (match.target.referencedBy ?? []).filter((name) => !moved.has(name))
+    if (others.length === 0) return []
+    return [
+      {
+        code: 'references_left',
+        severity: 'warns',
+        table: match.source.name,
+        message: `rows of ${others.join(', ')} refer to rows of ${place(match.target)} that are deleted: they will refer to whatever the source has under the same keys, or to nothing`,
+        remedy: 'Empty these tables too, or mend them after the copy.',
+      },
+    ]
+  })
+}
+
+function place(target: TargetTable): string {
+  return `${target.schema}.${target.name}`
 }
 
 function matchColumns(

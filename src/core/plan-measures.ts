@@ -21,7 +21,7 @@ export interface Measure {
 export interface TableMeasures {
   readonly measures: readonly Measure[]
   readonly uniques: readonly UniqueCheck[]
-  /** Columns whose newest text tells the format of their times. */
+  /** Columns whose newest text tells the format of their values. */
   readonly newest: readonly string[]
 }
 
@@ -33,16 +33,19 @@ export function nullName(rule: ColumnRule): string {
 /** Everything that planning a table asks of its rows. */
 export function measuresOf(match: Match): TableMeasures {
   const measures = [...(match.kind === 'own' ? ownMeasures(match) : existingMeasures(match))]
-  const times = match.source.columns.filter(
-    (column) =>
-      !column.generated && (isTime(targetType(match, column)) || /DATE|TIME/i.test(column.declared)),
+  const spelled = match.source.columns.filter(
+    (column) => !column.generated && (SPELLED.test(targetType(match, column)) || DATES.test(column.declared)),
   )
   return {
     measures,
     uniques: match.kind === 'own' ? [] : uniqueChecks(match),
-    newest: times.map((column) => column.name),
+    newest: spelled.map((column) => column.name),
   }
 }
+
+/** Types whose values have several spellings: the newest tells how the application writes them. */
+const SPELLED = /^(date|time|uuid|boolean|bytea)/
+const DATES = /DATE|TIME/i
 
 function targetType(match: Match, column: SourceColumn): string {
   if (match.kind === 'own') return match.plan?.columns?.[column.name]?.type ?? ''
@@ -78,7 +81,7 @@ function* ownMeasures(match: Match): Iterable<Measure> {
       yield { column: column.name, name: asKey(type), sql, examples: false }
     }
     if (plan?.type !== undefined)
-      yield* ruleMeasures(column.name, rulesOf({ type: plan.type }, plan), keys.has(column.name))
+      yield* ruleMeasures(column.name, rulesOf({ type: plan.type }, plan).rules, keys.has(column.name))
   }
 }
 
@@ -88,7 +91,7 @@ function* existingMeasures(match: ExistingPlace): Iterable<Measure> {
     const target = match.columns.get(column.name)
     if (column.generated || target === undefined || target.generated) continue
     yield* always(column.name)
-    const rules = rulesOf(ruleType(target), match.plan?.columns?.[column.name])
+    const { rules } = rulesOf(ruleType(target), match.plan?.columns?.[column.name])
     yield* ruleMeasures(column.name, rules, keys.has(column.name))
     const x = quote(column.name)
     if (ruleType(target).type === 'bytea')
@@ -118,6 +121,7 @@ function* ruleMeasures(column: string, rules: readonly ColumnRule[], key: boolea
       examples: true,
     }
   }
+  if (!NOT_TEXT.test(type)) yield { column, name: 'not text', sql: notText(rules[0], x), examples: true }
   if (!isTime(type)) return
   const number = `typeof(${x}) IN ('integer','real')`
   yield { column, name: 'numbers', sql: number, examples: true }
@@ -129,6 +133,19 @@ function* ruleMeasures(column: string, rules: readonly ColumnRule[], key: boolea
     const naive = copyField({ type: TIMESTAMP }, x)
     yield { column, name: 'naive', sql: `typeof(${x})='text' AND (${naive}) IS NOT NULL`, examples: true }
   }
+}
+
+/** Types to which a text that holds NUL or is not valid is a misfit anyway. */
+const NOT_TEXT = /^(smallint|integer|bigint|numeric|real|double|boolean|bytea|uuid|date|time)/
+
+/** Text that PostgreSQL's text cannot hold (traps V5, V6), after what the plan does about it. Plain ASCII is not asked. */
+function notText(rule: ColumnRule | undefined, x: string): string {
+  const repaired = (rule?.transforms ?? []).reduce((bytes, transform) => {
+    if (transform === 'strip_nul') return `slipway_strip_nul(${bytes})`
+    return transform === 'replace_invalid_utf8' ? `slipway_valid_utf8(${bytes})` : bytes
+  }, `CAST(${x} AS BLOB)`)
+  const suspect = `(octet_length(${x})<>length(${x}) OR ${x} GLOB '*[^'||char(1)||'-'||char(127)||']*')`
+  return `typeof(${x})='text' AND ${suspect} AND slipway_is_text(${repaired})=0`
 }
 
 /** Cheaper forms of "the codec yields NULL" where the storage class decides alone. */

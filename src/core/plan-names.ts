@@ -25,13 +25,13 @@ export function findName<T extends { readonly name: string }>(
 
 /** A name that PostgreSQL keeps whole: a longer one is cut, and a hash of all of it keeps two of them apart. */
 export function shortName(name: string): string {
-  return Buffer.byteLength(name) <= NAME_BYTES ? name : withHash(name)
+  return Buffer.byteLength(name) <= NAME_BYTES ? name : withHash(name, name)
 }
 
-function withHash(name: string): string {
+function withHash(name: string, of: string): string {
   const characters = [...name]
   while (Buffer.byteLength(characters.join('')) > NAME_BYTES - 9) characters.pop()
-  return `${characters.join('')}_${hash(name)}`
+  return `${characters.join('')}_${hash(of)}`
 }
 
 /** FNV-1a, 32 bits: the same on every machine and in every version, since the names stay in the target. */
@@ -58,7 +58,7 @@ export function ownNames(names: readonly string[], kind: 'column' | 'table'): Ow
     const other = otherName(name, kind, index + 1)
     if (other === undefined) return { name, target: name, why: undefined }
     let target = other.target
-    while (taken.has(target)) target = withHash(`${target} of ${name}`)
+    while (taken.has(target)) target = withHash(target, `${target} of ${name}`)
     taken.add(target)
     return { name, target, why: other.why }
   })

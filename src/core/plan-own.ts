@@ -1,11 +1,14 @@
 /** Plans a table that slipway makes: each column gets the narrowest type that all of its values fit. */
+
+import { formatOf } from './codec/formats.ts'
+import { ruleProblem } from './codec.ts'
 import { amount, type Finding } from './finding.ts'
 import type { PlanColumn } from './plan-file.ts'
 import { assemble, chooseKey } from './plan-key.ts'
 import type { OwnPlace } from './plan-match.ts'
 import { ownNames } from './plan-names.ts'
 import { counted, examplesOf, type TableProfile } from './plan-profile.ts'
-import { chooseRule, isTime, ruleName, rulesOf, timeFormat } from './plan-rules.ts'
+import { chooseRule, ruleName, rulesOf } from './plan-rules.ts'
 import {
   asKey,
   candidateTypes,
@@ -91,8 +94,9 @@ class OwnColumns {
     const rule = (inKey ? this.keyRule(column.name) : undefined) ?? this.#rule(column, entry)
     const emptied = rule.transforms?.some((each) => each.endsWith('_as_null')) === true
     const newest = this.#profile?.newest?.get(column.name)
-    const format = rule.format ?? (newest !== undefined && isTime(rule.type) ? timeFormat(newest) : undefined)
+    const format = rule.format ?? (newest === undefined ? undefined : formatOf(rule, newest))
     this.#tellType(column, rule.type, entry, inKey)
+    this.#tellProblem(column, rule, entry, inKey)
     return {
       name: column.name,
       target,
@@ -109,18 +113,7 @@ class OwnColumns {
     const needed = this.#profile?.widened?.get(column.name)
     const type = chooseType(this.#match.source, column, this.#profile)
     if (planned === undefined) {
-      if (entry?.codec !== undefined) {
-        this.#findings.push({
-          code: 'plan_incomplete',
-          severity: 'blocks',
-          table: this.#match.source.name,
-          column: column.name,
-          message: `the plan gives ${this.#match.source.name}.${column.name} the codec ${entry.codec}, and no type to go with it`,
-          remedy: 'Name the type in the plan too, e.g. "timestamp with time zone".',
-        })
-      }
-      const rule = rulesOf({ type }, entry)[0] as ColumnRule
-      return entry === undefined ? { type } : rule
+      return entry === undefined ? { type } : (rulesOf({ type }, entry).rules[0] as ColumnRule)
     }
     if (decided(entry) || (planned.misfits === 0 && needed === undefined)) {
       this.#tellMisfits(column, entry, planned.rule, planned.misfits)
@@ -142,7 +135,21 @@ class OwnColumns {
   /** The rule that the plan's type means, and how many values it refuses. */
   #planned(name: string, entry: PlanColumn | undefined, nameOf: (rule: ColumnRule) => string) {
     if (entry?.type === undefined) return undefined
-    return chooseRule(rulesOf({ type: entry.type }, entry), name, this.#profile, nameOf)
+    return chooseRule(rulesOf({ type: entry.type }, entry).rules, name, this.#profile, nameOf)
+  }
+
+  /** What the plan asks of a column and its type does not know. */
+  #tellProblem(column: SourceColumn, rule: ColumnRule, entry: PlanColumn | undefined, inKey: boolean): void {
+    const problem = rulesOf({ type: entry?.type ?? rule.type }, entry).problem ?? ruleProblem(rule, inKey)
+    if (problem === undefined) return
+    this.#findings.push({
+      code: 'plan_rule',
+      severity: 'blocks',
+      table: this.#match.source.name,
+      column: column.name,
+      message: `the plan's rule for ${this.#match.source.name}.${column.name} cannot be followed: ${problem}`,
+      remedy: 'Correct the column in the plan; its type may have to be named there too.',
+    })
   }
 
   #tellMisfits(column: SourceColumn, entry: PlanColumn | undefined, rule: ColumnRule, misfits: number): void {

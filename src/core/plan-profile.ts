@@ -20,7 +20,7 @@ export interface TableProfile {
   readonly examples?: ReadonlyMap<string, ReadonlyMap<string, readonly string[]>> | undefined
   /** By the name of the target's unique. */
   readonly duplicates?: ReadonlyMap<string, Duplicates> | undefined
-  /** The newest text of columns that go into a type of times. */
+  /** The newest text of columns whose values have several spellings. */
   readonly newest?: ReadonlyMap<string, string> | undefined
   /** Types that a copy found to be needed: what counting does not see, as bytes that are no text. */
   readonly widened?: ReadonlyMap<string, string> | undefined

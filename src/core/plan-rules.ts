@@ -1,4 +1,5 @@
 /** How a column's values are encoded: which rules a type allows, and which of them the values choose. */
+import { codecsFor, ruleProblem } from './codec.ts'
 import type { PlanColumn } from './plan-file.ts'
 import { counted, type TableProfile } from './plan-profile.ts'
 import type { CodecName, ColumnRule } from './table.ts'
@@ -16,19 +17,28 @@ export function isTime(type: string): boolean {
 }
 
 /** Codecs of a type, the likeliest first; undefined is the one that the type has. */
-export function codecsOf({ type }: RuleType): readonly (CodecName | undefined)[] {
-  if (isTime(type)) return [undefined, 'epoch_s', 'epoch_ms', 'julian']
-  if (type === 'boolean') return [undefined, 'words']
-  if (type === 'uuid') return [undefined, 'hex', 'bytes']
-  // Text of any kind is bytes to the first: hexadecimal is for the plan to say.
-  if (type === 'bytea') return [undefined, 'hex']
-  // An array's own text is never a JSON list; a JSON list would be text to the other.
-  if (type.endsWith('[]')) return ['json_array', undefined]
-  return [undefined]
+function codecsOf({ type, labels }: RuleType): readonly (CodecName | undefined)[] {
+  const codecs = codecsFor(type, labels)
+  // A JSON list would be some text to an array's own codec, and an array's own text is never a JSON list.
+  return codecs.includes('json_array') ? codecs.toReversed() : codecs
 }
 
-/** The rules that a column may have, the likeliest first; the plan decides what it names. */
-export function rulesOf(type: RuleType, plan: PlanColumn | undefined): readonly ColumnRule[] {
+/**
+ * The rules that a column may have, the likeliest first; the plan decides what it names. Where no codec of the type can
+ * follow the plan, `problem` says why, and the rule is the type's own.
+ */
+export function rulesOf(
+  type: RuleType,
+  plan: PlanColumn | undefined,
+): { readonly rules: readonly ColumnRule[]; readonly problem?: string } {
+  const all = allRules(type, plan)
+  const usable = all.filter((rule) => ruleProblem(rule) === undefined)
+  if (usable.length > 0) return { rules: usable }
+  const problem = ruleProblem(all[0] as ColumnRule)
+  return { rules: allRules(type, undefined).slice(0, 1), ...(problem === undefined ? {} : { problem }) }
+}
+
+function allRules(type: RuleType, plan: PlanColumn | undefined): readonly ColumnRule[] {
   const codecs = plan?.codec === undefined ? codecsOf(type) : [plan.codec]
   return codecs.map((codec) => ({
     type: type.type,
@@ -99,20 +109,4 @@ export function chooseRule(
 
 function fewest(rated: readonly ChosenRule[]): ChosenRule {
   return rated.toSorted((a, b) => a.misfits - b.misfits)[0] as ChosenRule
-}
-
-/**
- * The format of a text with a date or a time, e.g. `YYYY-MM-DDTHH:MM:SS.SSSZ`: how the application writes such a
- * column, so that what comes back looks the same. Undefined for anything else.
- */
-export function timeFormat(text: string): string | undefined {
-  const parts = /^\d{4}-\d\d-\d\d(?:([ T])\d\d:\d\d(:\d\d(?:\.(\d+))?)?( ?)(Z|[+-]\d\d(:?)(\d\d)?)?)?$/.exec(
-    text,
-  )
-  if (parts === null) return undefined
-  const [, separator, seconds, fraction, blank = '', zone = '', colon = '', minutes] = parts
-  if (separator === undefined) return 'YYYY-MM-DD'
-  const offset = zone === '' || zone === 'Z' ? zone : minutes === undefined ? '+HH' : `+HH${colon}MM`
-  const clock = `HH:MM${seconds === undefined ? '' : ':SS'}${fraction === undefined ? '' : `.${'S'.repeat(fraction.length)}`}`
-  return `YYYY-MM-DD${separator}${clock}${blank}${offset}`
 }

@@ -97,7 +97,7 @@ function uniqueValue(match: ExistingPlace, name: string, target: TargetColumn): 
   const x = quote(name)
   const plan = match.plan?.columns?.[name]
   const type = ruleType(target)
-  const [rule] = rulesOf(type, plan)
+  const [rule] = rulesOf(type, plan).rules
   if (plan?.transforms !== undefined && rule !== undefined) return `nullif(${copyField(rule, x)},'\\N')`
   if (!target.exact) return `lower(${x})`
   if (isTime(type.type)) return `CASE typeof(${x}) WHEN 'text' THEN ${instant(x)} ELSE ${x} END`

@@ -78,7 +78,7 @@ function tableEntry(
 }
 
 /** What lets a copy go on where a finding blocks. */
-const ASIDE: ReadonlySet<string> = new Set(['values_do_not_fit', 'null_in_not_null'])
+const ASIDE: ReadonlySet<string> = new Set(['values_do_not_fit', 'null_in_not_null', 'not_text'])
 /** What a person who reads the plan wants to know. */
 const NOTED: ReadonlySet<string> = new Set([
   'widened',

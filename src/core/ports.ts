@@ -295,6 +295,8 @@ export interface Companion {
 /** Why everything is copied anew, and what the new plan must respect. */
 export interface Anew {
   readonly reason: string
+  /** A table whose plan no longer fits its values. */
+  readonly table?: string | undefined
   /** A column whose values only this type holds, which counting values cannot see. */
   readonly widen?: { readonly table: string; readonly column: string; readonly type: string } | undefined
 }
@@ -310,6 +312,7 @@ export function anewAfter(error: unknown, tables: readonly TableSpec[]): Anew | 
   if (table?.owned !== true) return undefined
   return {
     reason: `${error.message}: ${name} is planned again`,
+    table: name,
     widen: holds === undefined ? undefined : { table: name, column, type: holds },
   }
 }

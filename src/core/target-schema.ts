@@ -57,6 +57,8 @@ export interface TargetTable {
   readonly triggers?: readonly TargetTrigger[] | undefined
   /** CHECK constraints, also of its domains, as PostgreSQL writes them. */
   readonly checks?: readonly string[] | undefined
+  /** Other tables whose foreign keys refer to it, `schema.table`. */
+  readonly referencedBy?: readonly string[] | undefined
   /** Its row-level security applies to the role too. */
   readonly rowSecurity?: boolean | undefined
   /** The role may ALTER it: it owns it or is a member of its owner. */

@@ -147,6 +147,8 @@ export const SESSION = [
   `SET IntervalStyle = 'postgres'`,
   `SET standard_conforming_strings = on`,
   `SET bytea_output = 'hex'`,
+  // A role may have less: then float8 loses digits on its way to text.
+  `SET extra_float_digits = 1`,
   `SET row_security = off`,
   `SET lock_timeout = '10s'`,
   // A frozen client must not hold its locks for ever.

@@ -43,6 +43,8 @@ export async function introspectTarget(connection: Connection, schema: string): 
     const tables = await client.query(
       `SELECT c.oid, c.relname AS name, pg_get_userbyid(c.relowner) AS owner, current_user AS role, pg_has_role(c.relowner, 'USAGE') AS mine,
               relrowsecurity AND relforcerowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS "rowSecurity",
+              (SELECT array_agg(DISTINCT n.nspname || '.' || r.relname) FROM pg_constraint k JOIN pg_class r ON r.oid = k.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace
+               WHERE k.confrelid = c.oid AND k.conrelid <> c.oid AND k.contype = 'f') AS "referencedBy",
               (SELECT array_agg(pg_get_constraintdef(k.oid) ORDER BY conname) FROM pg_constraint k WHERE conrelid = c.oid AND contype = 'c') AS checks
        FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND c.relkind IN ('r', 'p') ORDER BY c.relname`,
       [quote(schema)],
@@ -80,6 +82,7 @@ export async function introspectTarget(connection: Connection, schema: string): 
           ]),
         ],
         rowSecurity: table.rowSecurity,
+        referencedBy: table.referencedBy ?? [],
         mine: table.mine,
         owner: table.owner,
         role: table.role,

@@ -13,8 +13,8 @@ const MANY = 10_000
 const SHOWN = 100
 
 /** SQL: the line is there, and PostgreSQL's text can hold its bytes. */
-export function lineFits(line: string, encoding: string): string {
-  return `slipway_is_text(${asBytes(line, encoding)})`
+export function lineFits(line: string): string {
+  return `slipway_is_text(CAST(${line} AS BLOB))`
 }
 
 /**
@@ -34,7 +34,7 @@ export function readAside(
   const wrong = columns.map((column) => {
     const x = `t.${quote(column.source)}`
     const isKey = names.has(column.source)
-    const bytes = column.type === 'bytea' ? '' : ` WHEN NOT ${lineFits(column.encode(x), encoding)} THEN 2`
+    const bytes = column.type === 'bytea' ? '' : ` WHEN NOT ${lineFits(column.encode(x))} THEN 2`
     return `CASE WHEN ${x} IS NULL THEN ${isKey ? 3 : 0} WHEN (${column.encode(x)}) IS NULL THEN 1${bytes} ELSE 0 END`
   })
   const first = `CASE ${wrong.map((sql, i) => `WHEN (${sql}) <> 0 THEN ${i}`).join(' ')} END`
@@ -48,8 +48,8 @@ export function readAside(
   // LIMIT keeps SQLite from merging the two SELECTs, which would look for the place once per use.
   const statement = database
     .prepare(
-      `SELECT ${keys.flatMap((_, i) => [`c${i}`, `k${i}`]).join(', ')}, place, ${of((i) => `typeof(v${i})`)}, ${of((i) => shown(`v${i}`, encoding))}
-       FROM (SELECT ${inner.join(', ')} ${from} AND NOT coalesce(${lineFits(rowLine(table, 't'), encoding)}, 0) LIMIT -1)`,
+      `SELECT ${keys.flatMap((_, i) => [`c${i}`, `k${i}`]).join(', ')}, place, ${of((i) => `typeof(v${i})`)}, ${of((i) => shown(`v${i}`))}
+       FROM (SELECT ${inner.join(', ')} ${from} AND NOT coalesce(${lineFits(rowLine(table, 't'))}, 0) LIMIT -1)`,
     )
     .raw()
   const result: SetAside[] = []
@@ -134,11 +134,11 @@ function keyValue(kind: unknown, value: unknown): KeyValue | RawText {
 }
 
 /** A literal that people read: of a long value its beginning, of bytes that are no text their hexadecimal form. */
-function shown(x: string, encoding: string): string {
+function shown(x: string): string {
   const bytes = `CAST(${x} AS BLOB)`
   const cut = `CASE WHEN length(${bytes})>${SHOWN} THEN ${literal('…')} ELSE '' END`
   return (
-    `CASE typeof(${x}) WHEN 'text' THEN CASE WHEN ${lineFits(x, encoding)} THEN quote(substr(${x},1,${SHOWN})) ` +
+    `CASE typeof(${x}) WHEN 'text' THEN CASE WHEN ${lineFits(x)} THEN quote(substr(${x},1,${SHOWN})) ` +
     `ELSE 'x'''||hex(substr(${bytes},1,40))||'''' END||${cut} ` +
     `WHEN 'blob' THEN 'x'''||hex(substr(${x},1,40))||''''||${cut} ELSE quote(${x}) END`
   )

@@ -25,6 +25,7 @@ export function openFrozen(path: string): FrozenSource {
   try {
     database = openWriter(path)
     database.exec('BEGIN IMMEDIATE')
+    registerFunctions(database)
   } catch (error) {
     database?.close()
     keeper.close()

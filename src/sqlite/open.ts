@@ -196,9 +196,9 @@ function readOnly(path: string): Sqlite {
   const database = new Database(path, { readonly: true, fileMustExist: true, timeout: 1_000 })
   try {
     database.defaultSafeIntegers(true)
-    registerFunctions(database)
     database.pragma('schema_version')
     database.pragma('query_only = 1')
+    registerFunctions(database)
     return database
   } catch (error) {
     database.close()

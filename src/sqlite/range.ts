@@ -65,7 +65,7 @@ export function readRange(
   const fitting = readBlock(
     database,
     options.encoding,
-    `SELECT line FROM (SELECT ${line} AS line ${source} LIMIT -1) WHERE ${lineFits('line', options.encoding)}`,
+    `SELECT line FROM (SELECT ${line} AS line ${source} LIMIT -1) WHERE ${lineFits('line')}`,
     values,
   )
   return { rows: blockRows(fitting.bytes, fitting.all), aside, last, exhausted, head }

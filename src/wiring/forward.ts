@@ -1,14 +1,11 @@
 import { join } from 'node:path'
 import type { Config } from '../core/config.ts'
-import { driftOf, holdsOn } from '../core/drift.ts'
+import { driftOf } from '../core/drift.ts'
 import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
-import { type PlannedTable, refuseBlocked } from '../core/plan.ts'
+import type { PlannedTable } from '../core/plan.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
-import type { Inventory } from '../core/source-schema.ts'
-import type { TableSpec } from '../core/table.ts'
-import type { TargetTable } from '../core/target-schema.ts'
 import { Comparer } from '../postgres/comparer.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
@@ -39,29 +36,16 @@ import {
   readFacts,
   restoreJournal,
   type SourceFacts,
-  type Sqlite,
   sourceFailure,
 } from '../sqlite/open.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
+import { copied, planForward } from './forward-plan.ts'
 import { goOnWith } from './go-on.ts'
-import { planSource, readInventory } from './planning.ts'
+import { readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
-
-/** True where a copy was finished once: from then on a doubt is mended and not copied away. */
-function copied(control: ControlState): boolean {
-  return control.phase !== 'new' && control.phase !== 'snapshotting'
-}
-
-/** A table of ours that is gone is made again; one of somebody else must still have the columns that were planned. */
-function takesStill(spec: TableSpec, target: TargetTable | undefined): boolean {
-  if (target === undefined) return spec.owned
-  return spec.columns.every((column) =>
-    target.columns.some(({ name, type }) => name === column.target && type === column.type),
-  )
-}
 
 /** Least time between two prunes: each is a commit that may fail an application's deferred transaction (H10). */
 const PRUNE_EVERY_MS = 120_000
@@ -89,6 +73,8 @@ export class ForwardFactory implements StreamFactory {
   #beatingSince: number | undefined
   /** Types that a value was found to need, by table and column. */
   readonly #widened = new Map<string, string>()
+  /** Tables whose plan does not fit their values, until they have another one. */
+  readonly #outgrown = new Set<string>()
   readonly facts: ForwardFacts = {
     source: undefined,
     targetVersion: '',
@@ -177,6 +163,7 @@ export class ForwardFactory implements StreamFactory {
   async #open(asked: Anew | undefined, signal: AbortSignal): Promise<Stream> {
     const { sqlitePath } = this.#config
     let anew = asked?.reason
+    if (asked?.table !== undefined) this.#outgrown.add(asked.table)
     if (asked?.widen !== undefined)
       this.#widened.set(`${asked.widen.table}\0${asked.widen.column}`, asked.widen.type)
     const control = await this.#control()
@@ -228,7 +215,18 @@ export class ForwardFactory implements StreamFactory {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
       try {
-        planned = await this.#plan(reader, control, gate, signal)
+        planned = await planForward({
+          config: this.#config,
+          connection: this.#target.connection,
+          reader,
+          control,
+          gate,
+          widened: this.#widened,
+          outgrown: this.#outgrown,
+          signal,
+          step: (text) => this.#options.observer.step(text),
+          warn: (text) => this.#warn(text),
+        })
         if (control.phase === 'new') await this.#backup(signal)
         installation = installCapture({
           path: sqlitePath,
@@ -283,6 +281,7 @@ export class ForwardFactory implements StreamFactory {
         installation.control.installation,
       )
     }
+    this.#outgrown.clear()
     const wake = new WalWake(sqlitePath)
     stack.defer(() => wake.close())
     const changes = stack.use(
@@ -371,49 +370,6 @@ export class ForwardFactory implements StreamFactory {
     }
     this.facts.control = control
     return control
-  }
-
-  async #plan(
-    reader: Sqlite,
-    control: ControlState,
-    gate: ReaderGate,
-    signal: AbortSignal,
-  ): Promise<readonly PlannedTable[]> {
-    const kept = copied(control) ? await this.#kept(readInventory(this.#config, reader), control) : new Map()
-    const all = readInventory(this.#config, reader).tables.map((table) => table.name)
-    const { inventory, planned, findings } = await planSource({
-      config: this.#config,
-      reader,
-      connection: this.#target.connection,
-      gate,
-      before: control.tables,
-      widened: this.#widened,
-      signal,
-      step: (text) => this.#options.observer.step(text),
-      only: new Set(all.filter((name) => !kept.has(name))),
-    })
-    for (const { name, reason } of inventory.skipped) this.#warn(`${name} is not copied: ${reason}`)
-    refuseBlocked(findings, this.#config.postgresSchema)
-    for (const { severity, message } of findings) if (severity === 'warns') this.#warn(message)
-    return inventory.tables.map((source): PlannedTable => {
-      const spec = kept.get(source.name)
-      if (spec !== undefined) return { source, spec, warnings: [] }
-      return planned.find((table) => table.source.name === source.name) as PlannedTable
-    })
-  }
-
-  /** Tables whose plan holds on; one that a value was found not to fit is planned again. */
-  async #kept(inventory: Inventory, control: ControlState): Promise<Map<string, TableSpec>> {
-    const targets = await introspectTarget(this.#target.connection, this.#config.postgresSchema)
-    const kept = new Map<string, TableSpec>()
-    for (const table of inventory.tables) {
-      const before = control.tables.find((spec) => spec.name === table.name)
-      const target = targets.find((each) => each.name === before?.target)
-      const widened = [...this.#widened.keys()].some((key) => key.startsWith(`${table.name}\0`))
-      if (before !== undefined && !widened && holdsOn(before, table) && takesStill(before, target))
-        kept.set(table.name, before)
-    }
-    return kept
   }
 
   async #backup(signal: AbortSignal): Promise<void> {

@@ -65,35 +65,22 @@ function where(message: string, text: string): string {
 function formProblems(value: unknown): string[] {
   const problems: string[] = []
   if (typeof value !== 'object' || value === null) return ['it is no object']
-  const errors = Value.Errors(PlanSchema, value)
-  for (const { keyword, instancePath, params, message } of errors) {
-    const facts = params as { additionalProperties?: string[]; allowedValues?: unknown[]; pattern?: unknown }
+  for (const { keyword, instancePath, schemaPath, params, message } of Value.Errors(PlanSchema, value)) {
     const place = placeOf(instancePath)
-    // What an outer rule says again, or an alternative that was not meant.
-    if (
-      keyword === 'boolean' ||
-      errors.some(
-        (e) => e !== undefined && keyword === 'anyOf' && e.instancePath.startsWith(`${instancePath}/`),
-      )
-    )
-      continue
-    if (keyword === 'additionalProperties') {
-      for (const name of facts.additionalProperties ?? []) {
-        const near = nearest(name, knownBeside(instancePath))
-        problems.push(
-          `${placeOf(`${instancePath}/${name}`)} is unknown${near ? `; did you mean ${near}?` : ''}`,
-        )
-      }
-    } else if (keyword === 'enum' && facts.allowedValues !== undefined) {
-      const allowed = facts.allowedValues.map(String)
-      const given = at(value, instancePath)
-      const near = typeof given === 'string' ? nearest(given, allowed) : undefined
+    const given = JSON.stringify(at(value, instancePath))
+    // What an outer rule says again, and the alternatives of the one `anyOf`.
+    if (keyword === 'additionalProperties' || schemaPath.includes('/anyOf/')) continue
+    if (keyword === 'boolean') {
+      problems.push(`${place} is unknown${meant(segments(instancePath).at(-1), knownBeside(instancePath))}`)
+    } else if (keyword === 'anyOf') {
+      problems.push(`${place}: ${given} is neither a list of columns nor "rowid"`)
+    } else if (keyword === 'enum') {
+      const allowed = (params as { allowedValues: unknown[] }).allowedValues.map(String)
       problems.push(
-        `${place}: ${JSON.stringify(given)} is not one of ${allowed.join(', ')}${near ? `; did you mean ${near}?` : ''}`,
+        `${place}: ${given} is not one of ${allowed.join(', ')}${meant(at(value, instancePath), allowed)}`,
       )
-    } else if (keyword === 'pattern') {
-      problems.push(`${place}: ${JSON.stringify(at(value, instancePath))} is no type of PostgreSQL`)
-    } else problems.push(`${place} ${message}`)
+    } else if (keyword === 'pattern') problems.push(`${place}: ${given} is no type of PostgreSQL`)
+    else problems.push(`${place} ${message}`)
   }
   problems.push(...zoneProblems(value as PlanFile))
   return [...new Set(problems)]
@@ -107,7 +94,12 @@ const KNOWN: readonly (readonly string[])[] = [
 
 /** Properties that may stand where an unknown one stands: the plan's, a table's or a column's. */
 function knownBeside(instancePath: string): readonly string[] {
-  return KNOWN[Math.min(2, (instancePath.split('/').length - 1) >> 1)] ?? []
+  return KNOWN[(segments(instancePath).length - 1) >> 1] ?? []
+}
+
+function meant(given: unknown, names: readonly string[]): string {
+  const near = typeof given === 'string' ? nearest(given, names) : undefined
+  return near === undefined ? '' : `; did you mean ${near}?`
 }
 
 function segments(instancePath: string): string[] {
@@ -134,9 +126,9 @@ function zoneProblems(plan: PlanFile): string[] {
   for (const [table, { columns = {} }] of Object.entries<PlanTable>(plan.tables ?? {})) {
     for (const [column, { zone }] of Object.entries(columns ?? {})) {
       if (typeof zone !== 'string' || isZone(zone)) continue
-      const near = nearest(zone, Intl.supportedValuesOf('timeZone'))
+      const place = placeOf(`/tables/${table}/columns/${column}/zone`)
       problems.push(
-        `${placeOf(`/tables/${table}/columns/${column}/zone`)}: there is no zone ${JSON.stringify(zone)}${near ? `; did you mean ${near}?` : ''}`,
+        `${place}: there is no zone ${JSON.stringify(zone)}${meant(zone, Intl.supportedValuesOf('timeZone'))}`,
       )
     }
   }

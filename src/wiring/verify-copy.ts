@@ -74,7 +74,7 @@ async function verifyTable(work: VerifyCopy, stages: Stages, table: TableSpec): 
         samples.push({ table: table.name, key: shown, kind: 'extra', columns: [] })
     }
   }
-  return { ...sum, samples }
+  return { ...sum, displaced: [], samples }
 }
 
 /** Keys that only the target has; the count tells first whether there are any. */

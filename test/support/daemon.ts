@@ -44,6 +44,7 @@ export interface Status extends Lag {
   }
   readonly tables: readonly { readonly table: string; readonly state: string; readonly rows_copied: number }[]
   readonly waits: readonly { readonly what: string }[]
+  readonly snapshot: { readonly started_at: string | null } | null
 }
 
 export interface Result {

@@ -7,6 +7,7 @@ import { matchTables } from '../../src/core/plan-match.ts'
 import type { TableProfile } from '../../src/core/plan-profile.ts'
 import type { ColumnSpec, TableSpec } from '../../src/core/table.ts'
 import type { TargetColumn, TargetTable, TargetUnique } from '../../src/core/target-schema.ts'
+import { registerFunctions } from '../../src/sqlite/functions.ts'
 import { introspect } from '../../src/sqlite/introspect.ts'
 import { profileTable } from '../../src/sqlite/profile.ts'
 import { ReaderGate } from '../../src/sqlite/reader-gate.ts'
@@ -26,6 +27,7 @@ export async function plan(given: PlanCase): Promise<PlanOutcome> {
   const database = new Database(':memory:')
   try {
     database.defaultSafeIntegers(true)
+    registerFunctions(database)
     for (const statement of given.source) database.exec(statement)
     const { tables, skipped } = introspect(database, [], [])
     const file = given.plan ?? (given.tables && { version: 1, schema: 'app', tables: given.tables })

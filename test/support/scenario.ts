@@ -1,5 +1,7 @@
 /** A small migration on real engines: a SQLite file, a PostgreSQL database of its own, the daemon. */
+import { writeFileSync } from 'node:fs'
 import type pg from 'pg'
+import type { PlanFile } from '../../src/core/plan-file.ts'
 import { type Comparison, compare, show } from './compare.ts'
 import { type Daemon, type Environment, type Lag, Slipway, until, Workspace } from './daemon.ts'
 import { attempt, execute, type ForeignOptions, type Outcome, type Statement } from './foreign.ts'
@@ -128,6 +130,14 @@ export class Scenario implements AsyncDisposable {
     const [sqlite] = await this.write([`SELECT count(*) FROM "${table}"`])
     const [postgres] = await this.postgres<{ n: number }>(`SELECT count(*)::int AS n FROM "${table}"`)
     return { sqlite: sqlite?.rows[0]?.[0], postgres: postgres?.n }
+  }
+
+  /** A plan where slipway looks for one. */
+  writePlan(tables: PlanFile['tables'], schema = 'public'): void {
+    writeFileSync(
+      this.workspace.file('slipway.plan.json'),
+      JSON.stringify({ version: 1, schema, tables } satisfies PlanFile, null, 2),
+    )
   }
 
   /** Waits for lag zero; equal then, or an error that shows where not. Returns the lag. */
