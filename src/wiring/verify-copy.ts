@@ -42,7 +42,7 @@ export async function verifyCopy(work: VerifyCopy): Promise<VerifiedTable[]> {
 
 async function verifyTable(work: VerifyCopy, stages: Stages, table: TableSpec): Promise<Compared> {
   const { connection, chunks, signal } = work
-  const sum = { rows: 0, missing: 0, extra: 0, different: 0, quarantined: 0, repaired: 0 }
+  const sum = { rows: 0, missing: 0, extra: 0, different: 0, quarantined: 0, repaired: 0, displaced: [] }
   const samples: Difference[] = []
   for (let after: string | undefined, done = false; !done; ) {
     const chunk = await chunks.readChunk(table, after, undefined, signal)

@@ -30,6 +30,8 @@ function sourceOf(spec: TableSpec, more: Partial<SourceTable> = {}): SourceTable
       stored: false,
       collation: 'BINARY',
     })),
+    checks: [],
+    conflicts: [],
     withoutRowid: false,
     strict: false,
     autoincrement: false,
