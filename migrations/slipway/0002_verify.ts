@@ -29,6 +29,7 @@ export async function up(knex: Knex): Promise<void> {
     -- A key may be longer than what an index takes.
     CREATE UNIQUE INDEX quarantine_key ON slipway.quarantine (migration, direction, tbl, md5(key));
     CREATE INDEX quarantine_of ON slipway.quarantine (migration, md5(facts->>'of')) WHERE facts IS NOT NULL;
+    CREATE INDEX quarantine_duplicates ON slipway.quarantine (migration, tbl) WHERE kind = 'duplicate';
     CREATE INDEX quarantine_due ON slipway.quarantine (migration) WHERE due;
     COMMENT ON TABLE slipway.quarantine IS 'rows of the source that the target cannot hold';
 

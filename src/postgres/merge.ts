@@ -64,6 +64,7 @@ export class Merger {
 
   async begin(client: pg.ClientBase): Promise<void> {
     this.#arrivals.clear()
+    this.quarantine.begin()
     this.#active = !(await this.quarantine.isEmpty(client))
     if (this.#active) await this.#prepare(client)
   }
@@ -104,7 +105,7 @@ export class Merger {
     const stages = [leaving, rows].filter((stage) => stage !== undefined)
     if (this.#active && stages.length > 0) {
       const keys = aside.map(({ key }) => key)
-      await this.quarantine.touch(client, table, stages, keys)
+      await this.quarantine.touch(client, table, { stages, rows: gone.rows + upserts.rows, others: keys })
       if (leaving !== undefined && keys.length > 0) {
         await this.quarantine.putMisfits(client, table, aside)
         await this.quarantine.stageKeys(client, table, leaving, keys)
@@ -124,7 +125,7 @@ export class Merger {
     await this.#prepare(client)
     this.#active = true
     const gone = await this.#stage(client, table, 'mended')
-    await this.quarantine.touch(client, table, [stage])
+    await this.quarantine.touch(client, table, { stages: [stage], rows })
     this.#arrivals.set(table, stage)
     const { refused } = await this.#settle(client, table, { gone, rows: stage }, 'careful', true)
     await this.end(client)

@@ -78,7 +78,8 @@ function orphaned(link: Link, level: number): string {
 /**
  * Foreign keys, kept although the target's own are asleep: at the end of a transaction no row of the target refers to
  * one that is set aside. Children of such a row are set aside as well, and theirs; children of one that came back, or is
- * gone for good, are due. `arrivals`: stages with the rows that this transaction brought, by table.
+ * gone for good, are due. `arrivals`: stages with the rows that this transaction brought, by table. With `all` the scratch
+ * table of new rows was filled by the caller.
  */
 export async function follow(
   client: pg.ClientBase,
@@ -86,13 +87,14 @@ export async function follow(
   links: readonly Link[],
   arrivals: ReadonlyMap<TableSpec, string>,
   beforeChange: BeforeChange,
+  all = false,
 ): Promise<void> {
   for (const link of links) {
     const stage = arrivals.get(link.child)
     if (stage !== undefined)
       await move(client, quarantine, link, arrived(link, stage, quarantine.migration), 0, beforeChange)
   }
-  for (let level = 0; ; level++) {
+  for (let level = 0; all || quarantine.moved.put > 0; level++) {
     const { rows } = await client.query('SELECT DISTINCT tbl FROM pg_temp.slipway_new WHERE level = $1', [
       level,
     ])
@@ -103,6 +105,7 @@ export async function follow(
         await move(client, quarantine, link, orphaned(link, level), level + 1, beforeChange)
     }
   }
+  if (quarantine.moved.left === 0) return
   await client.query(
     `UPDATE slipway.quarantine q SET due = true FROM pg_temp.slipway_left l
      WHERE q.migration = $1 AND q.direction = 'forward' AND q.kind = 'parent' AND NOT q.due
@@ -163,7 +166,7 @@ export async function followAll(
      WHERE migration = $1 AND direction = 'forward' AND tbl = ANY ($2)`,
     [migration, [...new Set(linksOf(tables).map((link) => link.parent.name))]],
   )
-  await follow(client, quarantine, linksOf(tables), new Map(), beforeChange)
+  await follow(client, quarantine, linksOf(tables), new Map(), beforeChange, true)
   for (const table of tables) {
     if (await hasDuplicates(client, quarantine, table))
       await release(client, quarantine, table, await judgedUniques(client, table), undefined)

@@ -12,6 +12,9 @@ import { quoteList } from './stage.ts'
 const KEYS = 10_000
 /** Keys that one batch is asked to try again. */
 const DUE = 1_000
+/** Keys that are looked up one by one. */
+const FEW = 20_000
+const COUNT_MS = 1_000
 
 /** Rows of this transaction that left the quarantine, and rows that came into it; emptied by each commit. */
 const SCRATCH = `
@@ -26,9 +29,21 @@ const SCRATCH = `
 export class Quarantine {
   readonly migration: string
   #generation = -1
+  #moved = { left: 0, put: 0 }
+  #counted: { readonly rows: number; readonly at: number } | undefined
 
   constructor(migration: string) {
     this.migration = migration
+  }
+
+  /** A transaction begins. */
+  begin(): void {
+    this.#moved = { left: 0, put: 0 }
+  }
+
+  /** Rows that left and rows that were put in since `begin`. */
+  get moved(): { readonly left: number; readonly put: number } {
+    return this.#moved
   }
 
   /** Makes the scratch tables in a new session. After a rollback: `forget`. */
@@ -40,6 +55,7 @@ export class Quarantine {
 
   forget(): void {
     this.#generation = -1
+    this.#counted = undefined
   }
 
   async isEmpty(client: pg.ClientBase): Promise<boolean> {
@@ -51,25 +67,36 @@ export class Quarantine {
     return rows[0].empty
   }
 
-  /** Every touched key leaves, whatever comes of it now: the keys of stage tables, and `others`. */
+  /**
+   * Every touched key leaves, whatever comes of it now: the keys of stage tables, which hold so many `rows`, and
+   * `others`.
+   */
   async touch(
     client: pg.ClientBase,
     table: TableSpec,
-    stages: readonly string[],
-    others: readonly string[] = [],
+    {
+      stages,
+      rows,
+      others = [],
+    }: { readonly stages: readonly string[]; readonly rows: number; readonly others?: readonly string[] },
   ): Promise<void> {
     const keys = [
       ...stages.map((stage) => `SELECT ${keyTextSql(table, 's')} AS key FROM ${stage} s`),
       'SELECT unnest($3::text[]) AS key',
-    ]
-    await client.query(
+    ].join(' UNION ALL ')
+    const here = `q.migration = $1 AND q.direction = 'forward' AND q.tbl = $2 AND md5(q.key) = md5(k.key) AND q.key = k.key`
+    // The planner knows nothing of a stage: for a few keys it would read the whole quarantine.
+    const found =
+      rows + others.length > FEW
+        ? `SELECT q.ctid FROM slipway.quarantine q JOIN (${keys}) k ON ${here}`
+        : `SELECT f.ctid FROM (${keys}) k CROSS JOIN LATERAL (SELECT q.ctid FROM slipway.quarantine q WHERE ${here} OFFSET 0) f`
+    const { rowCount } = await client.query(
       `WITH gone AS (
-         DELETE FROM slipway.quarantine q USING (${keys.join(' UNION ALL ')}) k
-         WHERE q.migration = $1 AND q.direction = 'forward' AND q.tbl = $2 AND md5(q.key) = md5(k.key) AND q.key = k.key
-         RETURNING q.tbl, q.key, q.since, q.attempts)
+         DELETE FROM slipway.quarantine WHERE ctid = ANY (ARRAY(${found})) RETURNING tbl, key, since, attempts)
        INSERT INTO pg_temp.slipway_left SELECT * FROM gone`,
       [this.migration, table.name, others],
     )
+    this.#moved.left += rowCount ?? 0
   }
 
   /**
@@ -97,6 +124,7 @@ export class Quarantine {
        INSERT INTO pg_temp.slipway_new SELECT *, $3::int FROM put`,
       [this.migration, table, level, ...values],
     )
+    this.#moved.put += rowCount ?? 0
     return rowCount ?? 0
   }
 
@@ -150,12 +178,17 @@ export class Quarantine {
     return rowCount ?? 0
   }
 
+  /** In all; counted again when rows moved, and from time to time, since others may move some. */
   async count(client: pg.ClientBase): Promise<number> {
-    const { rows } = await client.query(
-      `SELECT count(*)::int AS n FROM slipway.quarantine WHERE migration = $1 AND direction = 'forward'`,
-      [this.migration],
-    )
-    return rows[0].n
+    const { left, put } = this.#moved
+    if (left + put > 0 || this.#counted === undefined || Date.now() - this.#counted.at > COUNT_MS) {
+      const { rows } = await client.query(
+        `SELECT count(*)::int AS n FROM slipway.quarantine WHERE migration = $1 AND direction = 'forward'`,
+        [this.migration],
+      )
+      this.#counted = { rows: rows[0].n, at: Date.now() }
+    }
+    return this.#counted.rows
   }
 
   /** Rows that may fit now; they stay due until a batch brings them again. */
