@@ -4,7 +4,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Observer } from './core/observer.ts'
-import { type Operator, PHASES, type StatusReport } from './core/operator.ts'
+import { type Operator, PHASES, type StatusReport, type VerifyReport } from './core/operator.ts'
 
 export interface Metrics {
   readonly registry: Registry
@@ -78,8 +78,25 @@ export function createMetrics(): Metrics {
   gauges('authority', '1 for the engine that accepts application writes', 'engine', (now) =>
     (['sqlite', 'postgres'] as const).map((engine) => [engine, Number(engine === now.authority)] as const),
   )
-  // The status knows the sum; an empty label is no label to Prometheus, so that sum() over tables stays right.
-  gauges('quarantined_rows', 'Rows set aside', 'table', (now) => [['', now.quarantined]])
+  gauges('quarantined_rows', 'Rows set aside', 'table', (now) => {
+    const aside = new Map(now.tables.map(({ table }) => [table, 0]))
+    for (const { table, rows } of now.quarantined_tables) aside.set(table, rows)
+    return [...aside]
+  })
+  gauge(
+    'verify_mismatched_rows',
+    'Rows that differ as the last verify found them, without those that it mended',
+    ({ verify }) => (verify === null ? null : verify.mismatched - verify.repaired),
+  )
+  const compared = new ComparedRows(Date.now())
+  new Counter({
+    name: 'slipway_verify_rows_total',
+    help: 'Rows compared by verify',
+    registers: [registry],
+    collect() {
+      this.inc(compared.since(status()?.verify ?? null))
+    },
+  })
   gauges('snapshot_rows_expected', 'Rows of a table, estimated when its copy began', 'table', (now) =>
     now.tables.map((table) => [table.table, table.rows_expected] as const),
   )
@@ -122,6 +139,27 @@ export function createMetrics(): Metrics {
     bind(bound) {
       operator = bound
     },
+  }
+}
+
+/** Turns what each run of verify has compared so far into a sum over all runs since this process began. */
+class ComparedRows {
+  readonly #begunAt: number
+  #last: Pick<VerifyReport, 'id' | 'rows_compared'> | undefined
+
+  constructor(begunAt: number) {
+    this.#begunAt = begunAt
+  }
+
+  /** Rows compared since it was asked last. */
+  since(verify: VerifyReport | null): number {
+    if (verify === null) return 0
+    const { id, rows_compared: rows, started_at: started } = verify
+    // What an earlier process has compared is none of ours, also where this one goes on with its run.
+    const earlier = this.#last === undefined && started !== null && Date.parse(started) < this.#begunAt
+    const before = earlier ? rows : this.#last?.id === id ? this.#last.rows_compared : 0
+    this.#last = verify
+    return Math.max(0, rows - before)
   }
 }
 

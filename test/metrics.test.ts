@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createMetrics } from '../src/metrics.ts'
-import { FakeOperator } from './api/fake-operator.ts'
+import { DIFFERENT, FakeOperator, RUNNING } from './api/fake-operator.ts'
 
 async function scrape(metrics: ReturnType<typeof createMetrics>): Promise<string[]> {
   return (await metrics.registry.metrics()).split('\n').filter((line) => line.startsWith('slipway_'))
@@ -26,7 +26,8 @@ describe('metrics', () => {
         'slipway_changelog_rows 18342',
         'slipway_snapshot_rows_total{table="dlq"} 50',
         'slipway_snapshot_rows_expected{table="dlq"} 200',
-        'slipway_quarantined_rows{table=""} 0',
+        'slipway_quarantined_rows{table="articles"} 0',
+        'slipway_quarantined_rows{table="dlq"} 0',
       ]),
     )
     operator.now = { ...operator.now, phase: 'catching_up', lag_seconds: 3, tables: [] }
@@ -34,6 +35,46 @@ describe('metrics', () => {
     expect(later).toContain('slipway_lag_seconds 3')
     expect(later).toContain('slipway_phase{phase="replicating"} 0')
     expect(later.filter((line) => line.includes('table="dlq"'))).toEqual([])
+  })
+
+  test('rows set aside by table, also of a table that is gone', async () => {
+    const metrics = createMetrics()
+    const operator = new FakeOperator()
+    operator.now = {
+      ...operator.now,
+      quarantined: 5,
+      quarantined_tables: [
+        { table: 'dlq', rows: 3 },
+        { table: 'old', rows: 2 },
+      ],
+    }
+    metrics.bind(operator)
+    expect((await scrape(metrics)).filter((line) => line.includes('quarantined'))).toEqual([
+      'slipway_quarantined_rows{table="articles"} 0',
+      'slipway_quarantined_rows{table="dlq"} 3',
+      'slipway_quarantined_rows{table="old"} 2',
+    ])
+  })
+
+  test('rows that differ, and rows compared over all runs', async () => {
+    const metrics = createMetrics()
+    const operator = new FakeOperator()
+    metrics.bind(operator)
+    const look = async (verify: typeof RUNNING | null) => {
+      operator.now = { ...operator.now, verify }
+      return (await scrape(metrics)).filter((line) => line.includes('verify'))
+    }
+    const total = (rows: number) => `slipway_verify_rows_total ${rows}`
+    const differ = (rows: number) => `slipway_verify_mismatched_rows ${rows}`
+    expect(await look(null)).toEqual([total(0)])
+    // Begun by an earlier process: only what is compared from here on counts.
+    expect(await look({ ...RUNNING, rows_compared: 500 })).toEqual([differ(0), total(0)])
+    expect(await look({ ...DIFFERENT, rows_compared: 800 })).toEqual([differ(3), total(300)])
+    expect(await look({ ...DIFFERENT, rows_compared: 800 })).toEqual([differ(3), total(300)])
+    expect(await look({ ...DIFFERENT, id: 5, rows_compared: 10, repaired: 3 })).toEqual([
+      differ(0),
+      total(310),
+    ])
   })
 
   test('one scrape asks for one status', async () => {

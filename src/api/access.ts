@@ -29,11 +29,19 @@ export class Access {
     this.#names = new Set([host, ...names].map((name) => name.toLowerCase()))
   }
 
-  /** Throws a Failure 421 unless the request came under a name of ours. */
+  /** Throws a Failure 421 unless the request came under a name of ours, 400 where it came under none. */
   checkHost(request: FastifyRequest): void {
     const host = hostname(request.headers.host)
     if (host !== undefined && (isLoopback(host) || isIP(host) !== 0 || this.#names.has(host))) return
     if (this.#hasToken(request)) return
+    if (request.headers.host === undefined) {
+      throw new Failure({
+        code: 'host_missing',
+        message: 'The request has no Host header.',
+        remedy: 'Send one, as HTTP/1.1 asks for.',
+        status: 400,
+      })
+    }
     throw new Failure({
       code: 'host_not_allowed',
       message: 'This server is not known under the name in the Host header.',

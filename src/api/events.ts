@@ -18,7 +18,7 @@ export const events: FastifyPluginCallback<{ readonly operator: Operator }> = (a
       // The answer to HEAD would never end.
       exposeHeadRoute: false,
       schema: {
-        summary: 'Server-sent events: phase, progress, and lag each second',
+        summary: 'Server-sent events: phase, progress, verify, and lag each second',
         tags: ['read'],
         response: {
           200: { description: 'Events', content: { 'text/event-stream': { schema: Type.String() } } },
@@ -35,6 +35,8 @@ export const events: FastifyPluginCallback<{ readonly operator: Operator }> = (a
       stream.push({ type: 'phase', phase: lag.phase, previous: lag.phase })
       stream.push({ type: 'progress', tables })
       stream.push({ type: 'lag', lag })
+      const verify = operator.verification()
+      if (verify.state !== 'none') stream.push({ type: 'verify', verify })
       const unsubscribe = operator.subscribe((event) => stream.push(event))
       reply.sse.onClose(() => {
         unsubscribe()
@@ -49,7 +51,7 @@ export const events: FastifyPluginCallback<{ readonly operator: Operator }> = (a
   done()
 }
 
-/** One reader. It gets events at its own pace: of lag and progress the newest, of phases each one. */
+/** One reader. It gets events at its own pace: of lag, progress and verify the newest, of phases each one. */
 class Stream {
   readonly #reply: FastifyReply
   #waiting: OperatorEvent[] = []
@@ -78,12 +80,18 @@ class Stream {
       event !== undefined && sse.isConnected;
       event = this.#waiting.shift()
     ) {
-      const { type, ...rest } = event
       // Resolves when the socket takes more. A connection that closes meanwhile is no error.
-      await sse.send({ event: type, data: event.type === 'lag' ? event.lag : rest }).catch(() => {})
+      await sse.send({ event: event.type, data: dataOf(event) }).catch(() => {})
     }
     this.#writing = false
   }
+}
+
+function dataOf(event: OperatorEvent): object {
+  if (event.type === 'lag') return event.lag
+  if (event.type === 'verify') return event.verify
+  const { type: _, ...rest } = event
+  return rest
 }
 
 function requireEventStream(request: FastifyRequest): void {

@@ -3,7 +3,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply } from 'fastify'
 import { Failure } from '../core/errors.ts'
 
-const PROBLEM_JSON = 'application/problem+json; charset=utf-8'
+export const PROBLEM_JSON = 'application/problem+json; charset=utf-8'
 
 export interface Problem {
   readonly type: string

@@ -13,12 +13,13 @@ export interface RouteOptions {
 }
 
 /** Every answer that is not 2xx. */
-const errors = {
+export const errors = {
   '4xx': { description: 'Refused', content: { 'application/problem+json': { schema: Type.Ref('Problem') } } },
   '5xx': { description: 'Failed', content: { 'application/problem+json': { schema: Type.Ref('Problem') } } },
 }
 
-const withToken = [{ token: [] }]
+/** Of a route that needs the token under every host. */
+export const withToken = [{ token: [] }]
 
 /** Open to everybody: a supervisor has no token. */
 export const probes: FastifyPluginCallbackTypebox<RouteOptions> = (app, { operator, version }, done) => {

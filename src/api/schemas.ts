@@ -1,6 +1,7 @@
 /** Shapes of the API's answers, for OpenAPI and for the serializer; the types are those of core/operator.ts. */
 import { type Static, type TSchema, Type } from 'typebox'
 import { type LagReport, type OperatorEvent, PHASES, type StatusReport } from '../core/operator.ts'
+import { Verify } from './schemas-data.ts'
 
 const Text = Type.String()
 const Count = Type.Integer({ minimum: 0 })
@@ -63,6 +64,9 @@ export const StatusSchema = Type.Object(
     last_error: nullable(Type.Object({ code: Text, message: Text, remedy: nullable(Text), at: Time })),
     backup: nullable(Type.Object({ path: Text, bytes: Count, at: Time })),
     snapshot: nullable(Type.Object({ rows: Count, started_at: nullable(Time), finished_at: nullable(Time) })),
+    quarantined_tables: Type.Array(Type.Object({ table: Text, rows: Count })),
+    verify: nullable(Verify),
+    dirty: Type.Array(Type.Object({ table: Text, reason: Text })),
   },
   { $id: 'Status', description: 'Everything that the daemon knows of the migration.' },
 )

@@ -14,8 +14,11 @@ import { type Service, within } from '../runtime/service.ts'
 import { Access } from './access.ts'
 import { events } from './events.ts'
 import { problem, problemOf, sendProblem } from './problem.ts'
+import { answerProtocolErrors, refuseConnection } from './protocol-errors.ts'
 import { control, probes } from './routes.ts'
+import { data } from './routes-data.ts'
 import { LagSchema, ProblemSchema, StatusSchema } from './schemas.ts'
+import { ChangesSchema, QuarantineSchema, RetrySchema, VerifySchema } from './schemas-data.ts'
 
 export interface ApiOptions {
   readonly operator: Operator
@@ -39,6 +42,15 @@ export interface Api extends Service {
   readonly url: string | undefined
 }
 
+const SCHEMAS = [
+  LagSchema,
+  VerifySchema,
+  StatusSchema,
+  QuarantineSchema,
+  RetrySchema,
+  ChangesSchema,
+  ProblemSchema,
+]
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
 
 export function createApi(options: ApiOptions): Api {
@@ -83,6 +95,10 @@ async function build(options: ApiOptions): Promise<FastifyInstance> {
     // Requests that come on an open connection while it closes are answered, then the connection ends.
     return503OnClosing: false,
     frameworkErrors: onError,
+    clientErrorHandler: refuseConnection,
+    requestTimeout: 30_000,
+    // access.ts looks at it, and says what is wrong.
+    http: { requireHostHeader: false },
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
   })
   const names = options.publicUrl === undefined ? [] : [new URL(options.publicUrl).hostname]
@@ -104,7 +120,8 @@ async function build(options: ApiOptions): Promise<FastifyInstance> {
     return typeof payload === 'string' ? scrub(payload) : payload
   })
   takeJsonOnly(app)
-  for (const schema of [LagSchema, StatusSchema, ProblemSchema]) app.addSchema(schema)
+  answerProtocolErrors(app.server)
+  for (const schema of SCHEMAS) app.addSchema(schema)
   await app.register(swagger, openapi(version))
   // Events do not pass the hook above.
   await app.register(fastifySSE, {
@@ -122,6 +139,7 @@ async function build(options: ApiOptions): Promise<FastifyInstance> {
   await app.register(async (guarded) => {
     guarded.addHook('onRequest', async (request) => access.checkToken(request))
     await guarded.register(control, { operator, registry, version })
+    await guarded.register(data, { operator })
     await guarded.register(events, { operator })
     await guarded.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY })
     guarded.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())

@@ -3,11 +3,18 @@ import { readToken } from '../api/token.ts'
 import type { ClientConfig } from '../config.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import { isLoopback } from '../core/loopback.ts'
-import type { LagReport, StatusReport } from '../core/operator.ts'
+import type {
+  LagReport,
+  QuarantineReport,
+  RetryReport,
+  StatusReport,
+  VerifyReport,
+  VerifyRequest,
+} from '../core/operator.ts'
 import { maskUrl } from '../core/secrets.ts'
 
 const TIMEOUT_MS = 5000
-/** A pause waits for the batch in flight. */
+/** A pause waits for the batch in flight; a retry transfers rows. */
 const COMMAND_TIMEOUT_MS = 60_000
 
 export interface Client {
@@ -15,6 +22,11 @@ export interface Client {
   status(): Promise<StatusReport>
   pauseReplication(reason: string): Promise<LagReport>
   resumeReplication(): Promise<LagReport>
+  quarantine(limit: number): Promise<QuarantineReport>
+  retryQuarantine(): Promise<RetryReport>
+  /** Refused with status 409 while a run is going on. */
+  startVerify(request: VerifyRequest): Promise<VerifyReport>
+  verification(): Promise<VerifyReport>
 }
 
 /** Every call throws a Failure: `daemon_unreachable` (exit 5), or what the daemon refused (exit 1). */
@@ -22,14 +34,18 @@ export async function createClient(config: ClientConfig): Promise<Client> {
   const { hostname } = new URL(config.controlUrl)
   // The token in the file is for the daemon of this machine; no other server gets to see it.
   const token = config.controlToken ?? (isLoopback(hostname) ? await readToken(config.stateDir) : undefined)
-  const request = (method: 'GET' | 'POST', path: string, body?: object) =>
-    call({ url: config.controlUrl, method, path, body, token })
+  // The shape is the server's word: both are one version, as the package brings them.
+  const request = async <T>(method: 'GET' | 'POST', path: string, body?: object) =>
+    (await call({ url: config.controlUrl, method, path, body, token })) as T
   return {
-    lag: async () => (await request('GET', '/lag')) as LagReport,
-    status: async () => (await request('GET', '/status')) as StatusReport,
-    pauseReplication: async (reason) =>
-      (await request('POST', '/replication/pause', { reason })) as LagReport,
-    resumeReplication: async () => (await request('POST', '/replication/resume')) as LagReport,
+    lag: () => request('GET', '/lag'),
+    status: () => request('GET', '/status'),
+    pauseReplication: (reason) => request('POST', '/replication/pause', { reason }),
+    resumeReplication: () => request('POST', '/replication/resume'),
+    quarantine: (limit) => request('GET', `/quarantine?limit=${limit}`),
+    retryQuarantine: () => request('POST', '/quarantine/retry'),
+    startVerify: (body) => request('POST', '/verify', body),
+    verification: () => request('GET', '/verify'),
   }
 }
 

@@ -37,6 +37,14 @@ export function table(header: readonly string[], rows: readonly (readonly string
   )
 }
 
+/** Text of a row, for a terminal: what would move the cursor, or cannot be seen, is spelled out. */
+export function printable(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  )
+}
+
 /** A command as a person would type it here: through npm where this one came through npm. */
 export function commandLine(env: NodeJS.ProcessEnv, command: string, ...args: readonly string[]): string {
   const script = env.npm_lifecycle_event

@@ -5,11 +5,14 @@ import { isAbort } from '../runtime/service.ts'
 import { version } from '../version.ts'
 import { demoCommand } from './commands/demo.ts'
 import { lagCommand } from './commands/lag.ts'
+import { quarantineCommand } from './commands/quarantine.ts'
+import { replayCommand } from './commands/replay.ts'
 import { replicationCommand } from './commands/replication.ts'
 import { snapshotCommand } from './commands/snapshot.ts'
 import { startCommand } from './commands/start.ts'
 import { statusCommand } from './commands/status.ts'
 import { uninstallCommand } from './commands/uninstall.ts'
+import { verifyCommand } from './commands/verify.ts'
 import type { Context } from './context.ts'
 import { Terminal } from './terminal.ts'
 import type { Work } from './work.ts'
@@ -20,7 +23,10 @@ const COMMANDS = [
   startCommand,
   statusCommand,
   lagCommand,
+  verifyCommand,
+  quarantineCommand,
   replicationCommand,
+  replayCommand,
   uninstallCommand,
 ]
 
@@ -31,6 +37,8 @@ export function createProgram(context: Context): Command {
     .helpOption('-h, --help', 'show help')
     .helpCommand('help [command]', 'show the help of a command')
     .showSuggestionAfterError()
+    // `quarantine retry --json`: what follows a command is meant for it.
+    .enablePositionalOptions()
     .addHelpText('after', '\nBegin with: slipway demo')
     .exitOverride()
     .configureOutput({

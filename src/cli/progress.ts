@@ -107,7 +107,7 @@ function summary({ tables, tablesDone, rows, expected, rate, left }: Total): str
 }
 
 /** One table as a line: name, bar, share, rows, rate and time left. */
-export function bar(table: TableStatus): string {
+export function bar(table: Omit<TableStatus, 'target' | 'state'>): string {
   const share = table.rows_expected === 0 ? 0 : Math.min(1, table.rows_copied / table.rows_expected)
   const full = Math.round(share * BAR_CELLS)
   const cells = '█'.repeat(full) + '░'.repeat(BAR_CELLS - full)

@@ -67,7 +67,12 @@ export function describeKey(columns: readonly KeyColumn[], values: readonly KeyV
     .map((column, index) => {
       const value = values[index] ?? null
       const shown = Buffer.isBuffer(value) ? `x'${value.toString('hex').slice(0, 64)}'` : String(value)
-      return `${column.name}=${typeof value === 'string' ? `'${shown.slice(0, 100)}'` : shown}`
+      return `${column.name}=${typeof value === 'string' ? `'${printable(shown.slice(0, 100))}'` : shown}`
     })
     .join(', ')
+}
+
+/** Control characters spelled out: messages go to terminals, logs and JSON columns, which do not take U+0000. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`)
 }

@@ -89,6 +89,12 @@ export interface StatusReport extends LagReport {
     readonly started_at: string | null
     readonly finished_at: string | null
   } | null
+  /** Rows set aside by table (names in the source), as last counted; tables without any are left out. */
+  readonly quarantined_tables: readonly { readonly table: string; readonly rows: number }[]
+  /** The current run of verify, or the last one; null where there never was one. */
+  readonly verify: VerifyReport | null
+  /** Tables (names in the source) that may differ from the source until they are verified and mended, and why. */
+  readonly dirty: readonly { readonly table: string; readonly reason: string }[]
 }
 
 /** A row that is set aside, as `GET /quarantine` shows it. */
@@ -225,6 +231,7 @@ export type OperatorEvent =
   | { readonly type: 'phase'; readonly phase: Phase; readonly previous: Phase }
   | { readonly type: 'progress'; readonly tables: readonly TableStatus[] }
   | { readonly type: 'lag'; readonly lag: LagReport }
+  | { readonly type: 'verify'; readonly verify: VerifyReport }
 
 export interface Operator {
   lag(): LagReport
@@ -237,7 +244,10 @@ export interface Operator {
   quarantine(limit: number): Promise<QuarantineReport>
   /** Transfers every row that is set aside once more. */
   retryQuarantine(): Promise<RetryReport>
-  /** Starts a run, which goes on while changes are applied; throws a Failure where one is running. */
+  /**
+   * Starts a run, which goes on while changes are applied. Throws a Failure: status 409 where one is running, another
+   * 4xx where a table is not known.
+   */
   startVerify(request: VerifyRequest): Promise<VerifyReport>
   verification(): VerifyReport
   /** The event history after an entry's id. */

@@ -129,6 +129,7 @@ export function assemble(
     key: { kind: key[0]?.kind ?? 'primary', columns: keyColumns },
     columns,
     rowid: source.rowid,
+    scansByKey: source.rowid === undefined || key[0]?.kind === 'rowid' || key[0]?.name === source.rowidColumn,
     owned: match.kind === 'own',
     ...(match.kind === 'existing' && plan?.existing_rows === 'delete' ? { emptied: true } : {}),
     ...(plan?.duplicates === undefined ? {} : { duplicates: plan.duplicates }),

@@ -62,15 +62,6 @@ export function planOwn(
     }
     return [planner.column(column, entry?.target ?? own.target, inKey.has(column.name))]
   })
-  const generated = source.columns.filter((column) => column.generated)
-  if (generated.length > 0) {
-    findings.push({
-      code: 'generated_columns',
-      severity: 'warns',
-      table: source.name,
-      message: `${source.name}: generated columns are not copied (${generated.map((c) => c.name).join(', ')})`,
-    })
-  }
   return { spec: assemble(match, schema, key, columns, tables), findings }
 }
 

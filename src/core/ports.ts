@@ -8,7 +8,7 @@
 import { Failure } from './errors.ts'
 import type { Phase } from './operator.ts'
 import type { Checkpoint, Seq } from './position.ts'
-import type { TableSpec } from './table.ts'
+import { misfitPolicy, type TableSpec } from './table.ts'
 
 /** Encoded rows, readable once or more; `rows` counts lines. */
 export interface CopyRows {
@@ -40,8 +40,14 @@ export interface KeySet {
 export interface ReadExtras {
   /** Rows that are transferred although nobody changed them: to be tried again. */
   readonly also?: readonly KeySet[] | undefined
-  /** The next rows of a table in the order of its scan key, to be compared. */
-  readonly ride?: { readonly table: TableSpec; readonly after: string | undefined } | undefined
+  /** Rows to be compared: the next ones of a table in the order of its scan key, or those of some keys. */
+  readonly ride?: RideRequest | undefined
+}
+
+export interface RideRequest {
+  readonly table: TableSpec
+  readonly after: string | undefined
+  readonly keys?: readonly string[] | undefined
 }
 
 /** What a batch does to one table. */
@@ -66,11 +72,11 @@ export interface Batch extends Disposable {
   readonly ride?: Ride | undefined
 }
 
-/** A range of a table to be compared: the rows with a scan key in (after, chunk.last], or to the end. */
-export interface Ride {
-  readonly table: TableSpec
-  readonly after: string | undefined
+/** A part of a table to be compared: the rows with a scan key in (after, chunk.last], or to the end; or some keys. */
+export interface Ride extends RideRequest {
   readonly chunk: Chunk
+  /** Where keys were asked for: lines of those that have no row. */
+  readonly gone: CopyRows | undefined
 }
 
 export interface SourceLag {
@@ -96,6 +102,8 @@ export interface ChangeSource {
   /** With extras the answer is a batch even where nothing changed. */
   read(after: Checkpoint, signal: AbortSignal, extras?: ReadExtras): Promise<ReadResult>
   lag(after: Checkpoint): SourceLag
+  /** Those of the keys that have no row at this moment. */
+  absent(table: TableSpec, keys: readonly string[]): readonly string[]
   /** Resolves at the next sign of a change, after `ms` at the latest, or at once when the signal aborts. */
   wake(ms: number, signal: AbortSignal): Promise<void>
   /** Everything up to here is applied: it may be pruned once it is old enough. */
@@ -107,15 +115,30 @@ export interface ChangeTarget {
   /** Read from the database each time, never from memory: the server may have forgotten its last commits. */
   checkpoint(): Promise<Checkpoint>
   apply(batch: Batch): Promise<Applied>
+  /** Every key that is set aside. */
+  quarantined(): Promise<readonly KeySet[]>
+  /** False while the session to the target is lost: what was applied may have been forgotten meanwhile. */
+  readonly connected: boolean
+}
+
+/** Looks at the target between two batches. */
+export interface CompareTarget {
   /**
    * Compares a range with what the target holds, which must stand at `at`; with `repair` it transfers what differs,
    * in the same transaction.
    */
   compare(ride: Ride, at: Checkpoint, repair: boolean): Promise<Compared>
-  /** Every key that is set aside. */
-  quarantined(): Promise<readonly KeySet[]>
-  /** False while the session to the target is lost: what was applied may have been forgotten meanwhile. */
-  readonly connected: boolean
+  /**
+   * Keys of the target's rows in the target's own order, after a cursor; undefined where the ranges that `compare`
+   * gets cover the target as well, so that no row of the target can hide.
+   */
+  keys(table: TableSpec, after: readonly string[] | undefined): Promise<KeyPage | undefined>
+}
+
+export interface KeyPage {
+  readonly keys: readonly string[]
+  /** Undefined where this was the last page. */
+  readonly next: readonly string[] | undefined
 }
 
 /** One row in which source and target differ. */
@@ -144,6 +167,11 @@ export interface Compared {
   readonly quarantined: number
   /** Rows that `repair` wrote or took away. */
   readonly repaired: number
+  /**
+   * Keys of rows that `repair` took away since they held a unique value of a row of this range. Either the walk comes
+   * to them, and finds them missing, or the source has none of them.
+   */
+  readonly displaced: readonly string[]
   /** The first of them. */
   readonly samples: readonly Difference[]
 }
@@ -231,6 +259,7 @@ export interface Stream extends AsyncDisposable {
   readonly tables: readonly TableSpec[]
   readonly source: ChangeSource
   readonly target: ChangeTarget
+  readonly comparer: CompareTarget
   readonly copySource: SnapshotSource
   readonly copyTarget: SnapshotTarget
   /** Parts that a large table is copied in side by side. */
@@ -241,13 +270,33 @@ export interface Stream extends AsyncDisposable {
   newest(): Promise<Seq>
   /** A reason to copy anew: somebody could write to the target past the gate. Undefined where all is closed. */
   breach(): Promise<string | undefined>
+  /** The installation of capture that the changelog belongs to. */
+  readonly installation: string
+  /** Tables in doubt, by their names in the source, and why: they are verified and repaired before the catch-up ends. */
+  readonly dirty: ReadonlyMap<string, string>
+  /** They are equal now. */
+  clean(): Promise<void>
   /** Stores a phase, as the holder. */
   enter(phase: Phase): Promise<void>
+}
+
+/** What rides along with the apply loop: verify. */
+export interface Companion {
+  /** What the next read shall bring; undefined where there is nothing to do. */
+  next(stream: Stream): Promise<ReadExtras | undefined>
+  /** The batch is applied, and nothing else is: what it brought is looked at. */
+  took(batch: Batch, stream: Stream): Promise<void>
+  /** True once the stream's tables in doubt are equal. */
+  mend(stream: Stream): Promise<boolean>
+  /** The stream is closed. */
+  rest(): void
 }
 
 /** Why everything is copied anew, and what the new plan must respect. */
 export interface Anew {
   readonly reason: string
+  /** A table whose plan no longer fits its values. */
+  readonly table?: string | undefined
   /** A column whose values only this type holds, which counting values cannot see. */
   readonly widen?: { readonly table: string; readonly column: string; readonly type: string } | undefined
 }
@@ -261,8 +310,12 @@ export function anewAfter(error: unknown, tables: readonly TableSpec[]): Anew | 
   const { table: name, column, holds } = error.facts as { table: string; column: string; holds?: string }
   const table = tables.find((candidate) => candidate.name === name)
   if (table?.owned !== true) return undefined
+  const spec = table.columns.find((candidate) => candidate.name === column)
+  // What the plan does not want widened would be met again.
+  if (spec !== undefined && misfitPolicy(table, spec) !== 'widen') return undefined
   return {
     reason: `${error.message}: ${name} is planned again`,
+    table: name,
     widen: holds === undefined ? undefined : { table: name, column, type: holds },
   }
 }

@@ -11,6 +11,20 @@ export interface SourceColumn {
   /** Position in the primary key from 1, or 0. */
   readonly primary: number
   readonly generated: boolean
+  /** The expression of a generated column; undefined elsewhere, and where it could not be read. */
+  readonly generatedSql: string | undefined
+  /** A generated column that is STORED; false for VIRTUAL and for plain columns. */
+  readonly stored: boolean
+  /** BINARY, NOCASE, RTRIM or one of the application's, in capitals. */
+  readonly collation: string
+}
+
+export interface SourceCheck {
+  readonly name: string | undefined
+  /** The condition, as it is written. */
+  readonly sql: string
+  /** The column that it stands at; undefined for one of the table. */
+  readonly column: string | undefined
 }
 
 /** One column or expression of an index. */
@@ -33,6 +47,9 @@ export interface SourceIndex {
 }
 
 export interface SourceForeignKey {
+  readonly name: string | undefined
+  /** DEFERRABLE INITIALLY DEFERRED. */
+  readonly deferred: boolean
   readonly columns: readonly string[]
   readonly parent: string
   /** Resolved to the parent's primary key where the schema leaves them out (trap V12). */
@@ -49,6 +66,10 @@ export interface SourceTable {
   readonly autoincrement: boolean
   readonly indexes: readonly SourceIndex[]
   readonly foreignKeys: readonly SourceForeignKey[]
+  /** CHECK constraints in the order of the text; undefined where the text of the table could not be read. */
+  readonly checks: readonly SourceCheck[] | undefined
+  /** ON CONFLICT clauses other than ABORT, e.g. `email UNIQUE ON CONFLICT REPLACE`. */
+  readonly conflicts: readonly string[]
   /** Names of the application's own triggers. */
   readonly triggers: readonly string[]
   /** A name of the rowid that no real column shadows; undefined for WITHOUT ROWID or when all three are taken. */

@@ -87,6 +87,8 @@ export interface TableSpec {
   readonly columns: readonly ColumnSpec[]
   /** How chunks walk the table: by this name of the rowid, or by the key (WITHOUT ROWID). */
   readonly rowid: string | undefined
+  /** True where what the chunks walk by is the key itself. */
+  readonly scansByKey?: boolean | undefined
   /** True where slipway made the target table: then it may widen its types. */
   readonly owned: boolean
   /** True where the plan agrees that rows which the application put there are deleted before the copy. */

@@ -43,6 +43,9 @@ export type Acquired =
 export interface Admission {
   readonly checkpoint: Checkpoint
   readonly newest: bigint
+  readonly phase: Phase
+  /** See ControlState. */
+  readonly historyFrom: Seq | undefined
 }
 
 /**
@@ -207,7 +210,7 @@ export class Control {
   async admit(client: pg.ClientBase, strength: 'update' | 'share'): Promise<Admission> {
     const { rows } = await client.query({
       name: `slipway_admit_${strength}`,
-      text: `SELECT set_config('slipway.pass', c.secret, true) IS NOT NULL AS pass, p.seq, p.mark, p.newest
+      text: `SELECT set_config('slipway.pass', c.secret, true) IS NOT NULL AS pass, p.seq, p.mark, p.newest, c.phase, c.history_from
              FROM slipway.control c LEFT JOIN slipway.checkpoint p ON p.migration = c.migration AND p.direction = 'forward'
              WHERE c.migration = $1 AND c.holder = $2 AND c.epoch = $3 AND c.authority = 'sqlite'
              FOR ${strength.toUpperCase()} OF c`,
@@ -225,6 +228,8 @@ export class Control {
     return {
       checkpoint: { seq: parseSeq(row.seq ?? '0'), mark: row.mark ?? '' },
       newest: BigInt(row.newest ?? 0),
+      phase: row.phase,
+      historyFrom: row.history_from === null ? undefined : BigInt(row.history_from),
     }
   }
 
@@ -264,19 +269,22 @@ export class Control {
       tables: readonly TableSpec[]
       backup: ControlState['backup']
       copyFinishedAt: Date
+      dirty: Readonly<Record<string, string>>
     }>,
   ): Promise<void> {
     await this.#connection.transaction(async (client) => {
       await this.admit(client, 'update')
       await client.query(
         `UPDATE slipway.control SET phase = coalesce($2, phase), tables = coalesce($3::jsonb, tables),
-           backup = coalesce($4::jsonb, backup), copy_finished_at = coalesce($5, copy_finished_at) WHERE migration = $1`,
+           backup = coalesce($4::jsonb, backup), copy_finished_at = coalesce($5, copy_finished_at),
+           dirty = coalesce($6::jsonb, dirty) WHERE migration = $1`,
         [
           this.migration,
           change.phase ?? null,
           change.tables === undefined ? null : JSON.stringify(change.tables),
           change.backup === undefined ? null : JSON.stringify(change.backup),
           change.copyFinishedAt ?? null,
+          change.dirty === undefined ? null : JSON.stringify(change.dirty),
         ],
       )
     })

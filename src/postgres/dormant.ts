@@ -15,8 +15,8 @@ export function targetName(table: TableSpec): string {
 export interface Dormant {
   /** Qualified and quoted. */
   readonly table: string
-  /** own_foreign_key: one of a table that slipway made, which never acted yet. */
-  readonly kind: 'foreign_key' | 'own_foreign_key' | 'trigger'
+  /** own_…: of a table that slipway made, which never acted yet. */
+  readonly kind: 'foreign_key' | 'own_foreign_key' | 'own_check' | 'trigger'
   readonly name: string
   readonly wake: string
 }
@@ -96,7 +96,8 @@ export async function remember(
 
 /**
  * Brings everything back, each in its own savepoint: a foreign key that the rows break comes back NOT VALID and is
- * named. Returns what could not be brought back whole.
+ * named; a CHECK that they break is left out, since it would refuse the next change of such a row. Returns what could
+ * not be brought back whole.
  */
 export async function wakeUp(client: pg.ClientBase, sleepers: readonly Dormant[]): Promise<string[]> {
   const warnings: string[] = []
@@ -114,12 +115,15 @@ export async function wakeUp(client: pg.ClientBase, sleepers: readonly Dormant[]
   }
   for (const row of sleepers) {
     const back = await attempt(`${row.kind} ${row.name} of ${row.table} did not come back`, row.wake)
-    if (back && row.kind !== 'trigger') {
-      await attempt(
-        `foreign key ${row.name} of ${row.table} stays NOT VALID`,
-        `ALTER TABLE ${row.table} VALIDATE CONSTRAINT ${quote(row.name)}`,
-      )
-    }
+    if (!back || row.kind === 'trigger') continue
+    const check = row.kind === 'own_check'
+    const valid = await attempt(
+      check
+        ? `CHECK ${row.name} of ${row.table} is left out`
+        : `foreign key ${row.name} of ${row.table} stays NOT VALID`,
+      `ALTER TABLE ${row.table} VALIDATE CONSTRAINT ${quote(row.name)}`,
+    )
+    if (check && !valid) await client.query(`ALTER TABLE ${row.table} DROP CONSTRAINT ${quote(row.name)}`)
   }
   return warnings
 }

@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import { quote } from '../core/quote.ts'
 import type { TargetColumn, TargetTable, TargetTrigger, TargetUnique } from '../core/target-schema.ts'
 import type { Connection } from './connection.ts'
@@ -52,17 +53,7 @@ export async function introspectTarget(connection: Connection, schema: string): 
     for (const table of tables.rows) {
       const columns = await client.query(COLUMNS, [table.oid])
       const triggers = await client.query(TRIGGERS, [table.oid])
-      const uniques = await client.query(
-        `SELECT i.relname AS name, x.indisprimary AS primary, NOT x.indimmediate AS deferrable,
-                pg_get_expr(x.indpred, x.indrelid) AS where, x.indexprs IS NULL AS plain,
-                coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false) AS "nullsEqual",
-                (SELECT array_agg(pg_get_indexdef(x.indexrelid, k, true) ORDER BY k) FROM generate_series(1, x.indnkeyatts) k) AS parts,
-                (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(attnum, n)
-                 JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum WHERE k.n <= x.indnkeyatts) AS columns
-         FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
-         WHERE x.indrelid = $1 AND x.indisunique AND x.indisvalid`,
-        [table.oid],
-      )
+      const uniques = await readUniques(client, table.oid)
       // Somebody else's table may not be readable: then its owner is the problem that is reported.
       const counted = table.mine
         ? await client.query(
@@ -74,17 +65,7 @@ export async function introspectTarget(connection: Connection, schema: string): 
         schema,
         name: table.name,
         columns: columns.rows.map(columnOf),
-        uniques: uniques.rows.map(
-          (row): TargetUnique => ({
-            name: row.name,
-            parts: row.parts,
-            columns: row.plain ? row.columns : undefined,
-            where: row.where ?? undefined,
-            deferrable: row.deferrable,
-            primary: row.primary,
-            nullsEqual: row.nullsEqual,
-          }),
-        ),
+        uniques,
         empty: (rows ?? 0) === 0,
         rows,
         triggers: triggers.rows.map(
@@ -109,6 +90,30 @@ export async function introspectTarget(connection: Connection, schema: string): 
     }
     return result
   })
+}
+
+/** The unique indexes of a table, by its oid. */
+export async function readUniques(client: pg.ClientBase, table: number): Promise<TargetUnique[]> {
+  const { rows } = await client.query(
+    `SELECT i.relname AS name, x.indisprimary AS primary, NOT x.indimmediate AS deferrable,
+                pg_get_expr(x.indpred, x.indrelid) AS where, x.indexprs IS NULL AS plain,
+                coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false) AS "nullsEqual",
+                (SELECT array_agg(pg_get_indexdef(x.indexrelid, k, true) ORDER BY k) FROM generate_series(1, x.indnkeyatts) k) AS parts,
+                (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(x.indkey::int2[]) WITH ORDINALITY k(attnum, n)
+                 JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum WHERE k.n <= x.indnkeyatts) AS columns
+         FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+         WHERE x.indrelid = $1 AND x.indisunique AND x.indisvalid`,
+    [table],
+  )
+  return rows.map((row) => ({
+    name: row.name,
+    parts: row.parts,
+    columns: row.plain ? row.columns : undefined,
+    where: row.where ?? undefined,
+    deferrable: row.deferrable,
+    primary: row.primary,
+    nullsEqual: row.nullsEqual,
+  }))
 }
 
 function columnOf({ checks: _checks, defaultSql, base, labels, ...column }: TargetRow): TargetColumn {

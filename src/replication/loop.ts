@@ -1,8 +1,9 @@
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
-import type { Stream } from '../core/ports.ts'
+import type { Companion, ReadExtras, Stream } from '../core/ports.ts'
 import type { Checkpoint, Seq } from '../core/position.ts'
 import type { Pause } from './pause.ts'
+import type { Retries } from './retries.ts'
 
 /** Why the loop ended by itself: the caller prepares the stream again. */
 export type LoopEnd = { readonly kind: 'anew'; readonly reason: string } | { readonly kind: 'stopped' }
@@ -18,6 +19,8 @@ interface LoopState {
   /** True while a batch is between its read and its commit. */
   busy: boolean
   phase: Phase
+  /** Rows that are set aside. */
+  quarantined: number
 }
 
 /**
@@ -28,13 +31,15 @@ export async function applyLoop(deps: {
   readonly stream: Stream
   readonly state: LoopState
   readonly pause: Pause
+  readonly companion: Companion
+  readonly retries: Retries
   readonly observer: Observer
   readonly pollMs: number
   readonly enter: (phase: Phase) => Promise<void>
   readonly onProgress: () => void
   readonly signal: AbortSignal
 }): Promise<LoopEnd> {
-  const { stream, state, pause, observer, signal } = deps
+  const { stream, state, pause, companion, retries, observer, signal } = deps
   const newest: Seq = await stream.newest()
   let confirmedAt = 0
   let guardedAt = Date.now()
@@ -51,8 +56,10 @@ export async function applyLoop(deps: {
     if (!stream.target.connected || Date.now() - confirmedAt > CONFIRM_MS) await confirm()
     const from = state.applied as Checkpoint
     if (state.phase === 'catching_up' && from.seq >= newest) {
-      await stream.copyTarget.settle()
-      await deps.enter('replicating')
+      if (stream.dirty.size === 0) {
+        await stream.copyTarget.settle()
+        await deps.enter('replicating')
+      } else if (await companion.mend(stream)) await stream.clean()
     }
     if (Date.now() - guardedAt > BREACH_MS) {
       const breach = await stream.breach()
@@ -60,7 +67,9 @@ export async function applyLoop(deps: {
       guardedAt = Date.now()
     }
     const startedAt = performance.now()
-    const result = await stream.source.read(from, signal)
+    const also = await retries.next(stream.target)
+    const extras: ReadExtras = { also, ...(await companion.next(stream)) }
+    const result = await stream.source.read(from, signal, extras)
     if (result.kind === 'drift' || result.kind === 'discontinuous')
       return { kind: 'anew', reason: result.reason }
     if (result.kind === 'empty') {
@@ -74,7 +83,10 @@ export async function applyLoop(deps: {
     try {
       const applied = await stream.target.apply(batch)
       state.applied = batch.to
+      state.quarantined = applied.quarantined
       confirmedAt = Date.now()
+      retries.took(applied)
+      if (batch.ride !== undefined) await companion.took(batch, stream)
       observer.applied({
         direction: 'forward',
         seconds: (performance.now() - startedAt) / 1000,

@@ -1,12 +1,13 @@
 import { Failure, messageOf, policyOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase, RunState, TableStatus } from '../core/operator.ts'
-import { type Anew, anewAfter, type Stream, type StreamFactory } from '../core/ports.ts'
+import { type Anew, anewAfter, type Companion, type Stream, type StreamFactory } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { Retry, sleep } from '../runtime/retry.ts'
 import { whileHolding } from './holding.ts'
 import { applyLoop, type LoopState } from './loop.ts'
 import { Pause } from './pause.ts'
+import { Retries } from './retries.ts'
 import { Copier } from './snapshot.ts'
 
 /** What is waited for, since when; `until` where the wait has a bound of its own. */
@@ -33,6 +34,7 @@ export interface ReplicatorView {
 interface ReplicatorDeps {
   readonly factory: StreamFactory
   readonly observer: Observer
+  readonly companion: Companion
   readonly pollMs: number
   /** How long the first connection may fail before the start is given up. */
   readonly startPatienceMs: number
@@ -50,7 +52,8 @@ export class Replicator {
   readonly #deps: ReplicatorDeps
   readonly pause = new Pause()
   #phase: Phase = 'new'
-  readonly #loop: LoopState = { applied: undefined, busy: false, phase: 'new' }
+  readonly retries = new Retries()
+  readonly #loop: LoopState = { applied: undefined, busy: false, phase: 'new', quarantined: 0 }
   #stream: Stream | undefined
   #copier: Copier | undefined
   #lastApplied: Checkpoint | undefined
@@ -185,6 +188,8 @@ export class Replicator {
       stream,
       state: this.#loop,
       pause: this.pause,
+      companion: this.#deps.companion,
+      retries: this.retries,
       observer: this.#deps.observer,
       pollMs: this.#deps.pollMs,
       enter: async (phase) => {
@@ -202,12 +207,14 @@ export class Replicator {
       if (!this.#mayStartAnew(end)) {
         throw new Failure({
           code: 'copy_repeats',
-          message: `copying anew did not help: ${end.reason}`,
+          message: `starting over did not help: ${end.reason}`,
           remedy:
             'Look for what keeps changing the schema or the file of the source; slipway tries again by itself.',
         })
       }
-      this.#deps.observer.warn(`${end.reason}: a full difference is needed, everything is copied anew`)
+      this.#deps.observer.warn(
+        `${end.reason}: a full difference is needed, every table is verified and repaired`,
+      )
     }
   }
 
@@ -259,6 +266,7 @@ export class Replicator {
     this.#stream = undefined
     this.#lastApplied = this.#loop.applied ?? this.#lastApplied
     this.#loop.applied = undefined
+    this.#deps.companion.rest()
     await stream?.[Symbol.asyncDispose]()
   }
 }

@@ -16,6 +16,9 @@ export interface Backup {
 /** Pages copied at a time; between two steps writers and the rest of this process go on. */
 const PAGES = 4_096
 
+/** Outside WAL a commit of the application starts the copy again; past so many times it is given up. */
+const MAX_RESTARTS = 50
+
 /**
  * Copies the live database with SQLite's online backup, then checks the copy, not the original: the check of a
  * large file takes long and would pin the log.
@@ -34,12 +37,19 @@ export async function backupSource(
   closeSync(openSync(partial, 'w', 0o600))
   const source = openReader(path)
   try {
-    // Inside one read transaction: else every commit of the application would start the copy again.
-    source.exec('BEGIN')
-    source.prepare('SELECT count(*) FROM sqlite_schema').get()
+    // Inside one read transaction: else every commit of the application would start the copy again. Outside WAL that
+    // would keep writers out as long, so there it is done in steps, each with a short lock.
+    if (source.pragma('journal_mode', { simple: true }) === 'wal') {
+      source.exec('BEGIN')
+      source.prepare('SELECT count(*) FROM sqlite_schema').get()
+    }
+    let left = Number.POSITIVE_INFINITY
+    let restarts = 0
     await source.backup(partial, {
       progress: ({ totalPages, remainingPages }) => {
         signal.throwIfAborted()
+        if (remainingPages > left && ++restarts > MAX_RESTARTS) throw tooBusy(path)
+        left = remainingPages
         progress(totalPages - remainingPages, totalPages)
         return PAGES
       },
@@ -66,6 +76,14 @@ export async function backupSource(
     rmSync(`${partial}-wal`, { force: true })
     rmSync(`${partial}-shm`, { force: true })
   }
+}
+
+function tooBusy(path: string): Failure {
+  return new Failure({
+    code: 'source_busy',
+    message: `${path} was written to ${MAX_RESTARTS} times while it was being copied, and each time the copy began again`,
+    remedy: 'Do it at a quieter time, or in WAL mode, in which writers are not in the way.',
+  })
 }
 
 /**

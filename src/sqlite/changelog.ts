@@ -1,22 +1,24 @@
 import { statSync } from 'node:fs'
-import { setImmediate as yieldToOthers } from 'node:timers/promises'
-import type { KeyValue } from '../core/key.ts'
-import type { Batch, ChangeSource, ReadResult, SourceLag, TableBatch } from '../core/ports.ts'
+import type {
+  Batch,
+  ChangeSource,
+  ReadExtras,
+  ReadResult,
+  Ride,
+  RideRequest,
+  SourceLag,
+  TableBatch,
+} from '../core/ports.ts'
 import type { Checkpoint, Seq } from '../core/position.ts'
-import { quote } from '../core/quote.ts'
-import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
+import type { TableSpec } from '../core/table.ts'
 import { MARK, pendingAfter, readHead } from './head.ts'
-import { sourceTable } from './introspect.ts'
+import { absentKeys, lateRead } from './late-read.ts'
 import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
+import { readRange } from './range.ts'
 import type { ReaderGate } from './reader-gate.ts'
-import { asBytes, findMisfit, hasUnfitBytes, keyLine, lineBytes, nullInKey, rowLine } from './rows.ts'
-import { Spool, type SpoolSection } from './spool.ts'
+import { Spool } from './spool.ts'
 import type { WalWake } from './wake.ts'
 
-/** Lines are handed to the spool in blocks of this size. */
-const BLOCK_BYTES = 256 * 1024
-/** A long read lets others of this process run about this often. */
-const YIELD_MS = 40
 /** Rows that one prune deletes at the most: it holds the write lock meanwhile. */
 const PRUNE_ROWS = 50_000
 const PRUNE_SOON_MS = 3_000
@@ -37,6 +39,8 @@ export function fileIdentity(path: string): string {
 interface ChangelogOptions {
   readonly path: string
   readonly encoding: string
+  /** Rows of a range that is compared. */
+  readonly chunkRows: number
   readonly tables: readonly TableSpec[]
   /** schema_version as capture left it: any other value means foreign DDL. */
   readonly schemaVersion: bigint
@@ -69,7 +73,7 @@ export class ChangelogReader implements ChangeSource, Disposable {
     this.#identity = fileIdentity(options.path)
   }
 
-  async read(after: Checkpoint, signal: AbortSignal): Promise<ReadResult> {
+  async read(after: Checkpoint, signal: AbortSignal, extras: ReadExtras = {}): Promise<ReadResult> {
     await this.#options.gate.pass(signal)
     signal.throwIfAborted()
     if (fileIdentity(this.#options.path) !== this.#identity) {
@@ -79,7 +83,7 @@ export class ChangelogReader implements ChangeSource, Disposable {
     try {
       database.exec('BEGIN')
       try {
-        return await this.#readInTransaction(after)
+        return await this.#readInTransaction(after, extras)
       } finally {
         // The read ends before the target is touched: a slow target must not pin the log.
         if (database.inTransaction) database.exec('COMMIT')
@@ -89,7 +93,7 @@ export class ChangelogReader implements ChangeSource, Disposable {
     }
   }
 
-  async #readInTransaction(after: Checkpoint): Promise<ReadResult> {
+  async #readInTransaction(after: Checkpoint, extras: ReadExtras): Promise<ReadResult> {
     const database = this.#reader
     const drift = this.#drift()
     if (drift !== undefined) return { kind: 'drift', reason: drift }
@@ -105,8 +109,9 @@ export class ChangelogReader implements ChangeSource, Disposable {
       return { kind: 'discontinuous', reason }
     }
     const head = readHead(database)
-    if (head.seq === after.seq) return { kind: 'empty', head }
-    return { kind: 'batch', batch: await this.#readBatch(after, head) }
+    const asked = extras.ride !== undefined || (extras.also?.length ?? 0) > 0
+    if (head.seq === after.seq && !asked) return { kind: 'empty', head }
+    return { kind: 'batch', batch: await this.#readBatch(after, head, extras) }
   }
 
   #drift(): string | undefined {
@@ -115,90 +120,61 @@ export class ChangelogReader implements ChangeSource, Disposable {
     return `the schema of the source was changed (schema_version ${version}, expected ${this.#options.schemaVersion})`
   }
 
-  async #readBatch(from: Checkpoint, to: Checkpoint): Promise<Batch> {
-    const counts = this.#reader
-      .prepare(
-        'SELECT tbl, count(*) AS n FROM main._slipway_changelog WHERE seq > ? AND seq <= ? GROUP BY tbl',
-      )
-      .all(from.seq, to.seq) as { tbl: string; n: bigint }[]
+  async #readBatch(from: Checkpoint, to: Checkpoint, extras: ReadExtras): Promise<Batch> {
+    const database = this.#reader
+    const counts = new Map(
+      database
+        .prepare(
+          'SELECT tbl, count(*) FROM main._slipway_changelog WHERE seq > ? AND seq <= ? GROUP BY tbl ORDER BY tbl',
+        )
+        .raw()
+        .all(from.seq, to.seq) as [string, bigint][],
+    )
+    const also = new Map((extras.also ?? []).map(({ table, keys }) => [table, keys]))
+    const { encoding } = this.#options
     const spool = new Spool(this.#options.spoolFolder)
     try {
       const tables: TableBatch[] = []
       let changes = 0
-      for (const { tbl, n } of counts) {
-        const table = this.#byName.get(tbl)
+      for (const name of new Set([...counts.keys(), ...also.keys()])) {
+        const table = this.#byName.get(name)
         if (table === undefined) continue
-        changes += Number(n)
-        tables.push(await this.#readTable(table, from.seq, to.seq, spool))
+        changes += Number(counts.get(name) ?? 0n)
+        const options = { after: from.seq, upTo: to.seq, also: also.get(name) ?? [], encoding, spool }
+        tables.push(await lateRead(database, table, options))
       }
-      return { from, to, changes, tables, [Symbol.dispose]: () => spool[Symbol.dispose]() }
+      const { ride } = extras
+      return {
+        from,
+        to,
+        changes,
+        tables,
+        ride: ride && (await this.#readRide(ride, to, spool)),
+        [Symbol.dispose]: () => spool[Symbol.dispose](),
+      }
     } catch (error) {
       spool[Symbol.dispose]()
       throw error
     }
   }
 
-  async #readTable(table: TableSpec, after: Seq, upTo: Seq, spool: Spool): Promise<TableBatch> {
-    const names = table.key.columns.map((_, index) => `k${index}`)
-    // 1 and 1.0 are equal and two keys.
-    const classes = table.key.columns.flatMap((c, i) =>
-      c.type === 'bigint' && c.target === HIDDEN_KEY ? [] : [`typeof(k${i}) AS c${i}`],
-    )
-    const keys = `SELECT DISTINCT ${[...names, ...classes].join(', ')} FROM main._slipway_changelog WHERE seq > ? AND seq <= ? AND tbl = ?`
-    // The column's own collation finds the row through its index, the bytes then decide (trap H22).
-    const join = table.key.columns
-      .map((column, index) => {
-        const x = `t.${quote(column.name)}`
-        return table.key.kind === 'rowid' || column.name === table.rowid
-          ? `${x} = c.k${index}`
-          : `${x} = c.k${index} AND ${x} = c.k${index} COLLATE BINARY AND typeof(${x}) = typeof(c.k${index})`
-      })
-      .join(' AND ')
-    const present = `t.${quote(table.rowid ?? (table.key.columns[0]?.name as string))} IS NOT NULL`
-    const { encoding } = this.#options
-    const nullKey = names.map((name) => `c.${name} IS NULL`).join(' OR ')
-    const statement = this.#reader
-      .prepare(
-        `SELECT ${asBytes(
-          keyLine(table, (i) => `c.k${i}`),
-          encoding,
-        )}, ${present}, ${asBytes(rowLine(table, 't'), encoding)}, ${nullKey}
-         FROM (${keys}) AS c LEFT JOIN ${sourceTable(table.name)} AS t ON ${join}`,
-      )
-      .raw()
-    const keyLines = new LineCollector(spool.section())
-    const rowLines = new LineCollector(spool.section())
-    let since = Date.now()
-    let seen = 0
-    const rows = statement.iterate(after, upTo, table.name) as IterableIterator<
-      [Buffer | string | null, bigint, Buffer | string | null, bigint]
-    >
-    for (const [key, exists, line, hasNull] of rows) {
-      // The join finds no row by NULL, and the row may well be there.
-      if (hasNull === 1n) throw nullInKey(table)
-      // A key that the target cannot hold and whose row is gone was never there.
-      if (key === null && exists === 0n) continue
-      if (key === null || (exists === 1n && line === null)) throw this.#misfit(table, after, upTo, join, keys)
-      if (exists === 1n) rowLines.add(lineBytes(line as Buffer | string))
-      else keyLines.add(lineBytes(key))
-      if ((++seen & 255) === 0 && Date.now() - since > YIELD_MS) {
-        await yieldToOthers()
-        since = Date.now()
+  async #readRide(ride: RideRequest, { seq }: Checkpoint, spool: Spool): Promise<Ride> {
+    const { encoding, chunkRows } = this.#options
+    if (ride.keys === undefined) {
+      const options = { encoding, chunkRows, captured: true }
+      return {
+        ...ride,
+        chunk: readRange(this.#reader, ride.table, ride.after, undefined, options),
+        gone: undefined,
       }
     }
-    // A gone key with such bytes never reached the target, yet its line cannot be sent: it is refused as well.
-    if (keyLines.end() || rowLines.end()) throw this.#misfit(table, after, upTo, join, keys)
-    return { table, aside: [], gone: keyLines.section, upserts: rowLines.section }
+    const options = { after: seq, upTo: seq, also: ride.keys, encoding, spool }
+    const { gone, upserts, aside } = await lateRead(this.#reader, ride.table, options)
+    return { ...ride, gone, chunk: { rows: upserts, aside, last: undefined, exhausted: true, head: seq } }
   }
 
-  #misfit(table: TableSpec, after: Seq, upTo: Seq, join: string, keys: string): Error {
-    const reader = openReader(this.#options.path)
-    try {
-      const parameters: KeyValue[] = [after, upTo, table.name]
-      return findMisfit(reader, table, `EXISTS (SELECT 1 FROM (${keys}) AS c WHERE ${join})`, parameters)
-    } finally {
-      reader.close()
-    }
+  absent(table: TableSpec, keys: readonly string[]): readonly string[] {
+    return absentKeys(this.#observer, table, keys)
   }
 
   lag(after: Checkpoint): SourceLag {
@@ -281,37 +257,3 @@ export class ChangelogReader implements ChangeSource, Disposable {
     this.#observer.close()
   }
 }
-
-/** Joins lines to blocks and watches their bytes. */
-class LineCollector {
-  readonly section: SpoolSection
-  #lines: Buffer[] = []
-  #bytes = 0
-  #unfit = false
-
-  constructor(section: SpoolSection) {
-    this.section = section
-  }
-
-  add(line: Buffer): void {
-    this.#lines.push(line, NEWLINE)
-    this.#bytes += line.length + 1
-    if (this.#bytes >= BLOCK_BYTES) this.#flush()
-  }
-
-  #flush(): void {
-    const block = Buffer.concat(this.#lines, this.#bytes)
-    this.#unfit ||= hasUnfitBytes(block)
-    this.section.add(block, this.#lines.length >> 1)
-    this.#lines = []
-    this.#bytes = 0
-  }
-
-  /** True when some line holds bytes that PostgreSQL's text cannot. */
-  end(): boolean {
-    if (this.#bytes > 0) this.#flush()
-    return this.#unfit
-  }
-}
-
-const NEWLINE = Buffer.from('\n')

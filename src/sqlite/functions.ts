@@ -10,6 +10,7 @@ import type Database from 'better-sqlite3'
  * - `slipway_strip_nul(bytes)`, `slipway_valid_utf8(bytes)`: the bytes without NUL, and with U+FFFD for what is invalid
  * - `slipway_local_exists(text, zone)`: 0 where clocks of that zone never showed this time, since they were put forward
  * - `slipway_fround(real)`: the nearest number of four bytes
+ * - `slipway_double(hex)`: the double of an encoded key (core/key.ts)
  */
 export function registerFunctions(database: Database.Database): void {
   const encoding = String(database.pragma('encoding', { simple: true }))
@@ -27,6 +28,9 @@ export function registerFunctions(database: Database.Database): void {
   )
   database.function('slipway_local_exists', options, (text: unknown, zone: unknown) =>
     localExists(String(text), String(zone)) ? 1n : 0n,
+  )
+  database.function('slipway_double', options, (hex: unknown) =>
+    Buffer.from(String(hex), 'hex').readDoubleBE(),
   )
   database.function('slipway_fround', options, (value: unknown) =>
     value === null ? null : Math.fround(Number(value)),

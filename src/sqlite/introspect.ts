@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { type CreateTable, readCreateTable } from '../core/ddl/create-table.ts'
 import { Failure } from '../core/errors.ts'
 import { quote } from '../core/quote.ts'
 import type { Inventory, SourceForeignKey, SourceIndex, SourceTable } from '../core/source-schema.ts'
@@ -56,8 +57,11 @@ export function introspect(
     const tables: SourceTable[] = []
     const skipped: { name: string; reason: string }[] = []
     const rows = database
-      .prepare(`SELECT name, type, wr, strict FROM pragma_table_list WHERE schema = 'main' ORDER BY name`)
-      .all() as { name: string; type: string; wr: bigint; strict: bigint }[]
+      .prepare(
+        `SELECT name, type, wr, strict, (SELECT sql FROM sqlite_schema s WHERE s.name = l.name AND s.type = 'table') AS sql
+         FROM pragma_table_list l WHERE schema = 'main' ORDER BY name`,
+      )
+      .all() as { name: string; type: string; wr: bigint; strict: bigint; sql: string | null }[]
     for (const row of rows) {
       if (row.type === 'shadow' || /^sqlite_/i.test(row.name) || OWN_TABLES.has(row.name)) continue
       const reason = skipReason(row, included, excluded, wanted)
@@ -80,14 +84,26 @@ export function introspect(
   })()
 }
 
+/** What to use instead, by the module of a virtual table. */
+const INSTEAD: readonly (readonly [module: RegExp, remedy: string])[] = [
+  [/^fts[345]/i, 'for full text use a tsvector column with a GIN index, or pg_trgm'],
+  [/^(rtree|geopoly)/i, 'for places use a GiST index, or PostGIS'],
+]
+
+function virtualReason(sql: string | null): string {
+  const module = /\bUSING\s+["`[]?(\w+)/i.exec(sql ?? '')?.[1] ?? 'unknown'
+  const remedy =
+    INSTEAD.find(([name]) => name.test(module))?.[1] ?? 'make its counterpart in PostgreSQL yourself'
+  return `a virtual table (${module}) has no triggers and no rows of its own; ${remedy}`
+}
+
 function skipReason(
-  row: { name: string; type: string },
+  row: { name: string; type: string; sql: string | null },
   included: readonly RegExp[],
   excluded: readonly RegExp[],
   wanted: ReadonlySet<string>,
 ): string | undefined {
-  if (row.type === 'virtual')
-    return 'a virtual table has no triggers and no rows of its own (full text: use tsvector or pg_trgm)'
+  if (row.type === 'virtual') return virtualReason(row.sql)
   if (row.type === 'view') return 'a view is yours to make again in PostgreSQL'
   if (included.length > 0 && !included.some((glob) => glob.test(row.name))) return 'not in TABLES'
   if (excluded.some((glob) => glob.test(row.name))) return 'in EXCLUDE_TABLES'
@@ -106,14 +122,21 @@ function readTable(database: Sqlite, name: string, withoutRowid: boolean, strict
       'SELECT name, type, "notnull" AS nn, dflt_value AS d, pk, hidden FROM pragma_table_xinfo(?) WHERE hidden <> 1',
     )
     .all(name) as { name: string; type: string; nn: bigint; d: string | null; pk: bigint; hidden: bigint }[]
-  const columns = xinfo.map((column) => ({
-    name: column.name,
-    declared: column.type,
-    notNull: column.nn === 1n,
-    defaultSql: column.d,
-    primary: Number(column.pk),
-    generated: column.hidden === 2n || column.hidden === 3n,
-  }))
+  const text = readCreateTable(own.sql)
+  const columns = xinfo.map((column) => {
+    const read = text?.columns.find((one) => one.name.toLowerCase() === column.name.toLowerCase())
+    return {
+      name: column.name,
+      declared: column.type,
+      notNull: column.nn === 1n,
+      defaultSql: column.d,
+      primary: Number(column.pk),
+      generated: column.hidden === 2n || column.hidden === 3n,
+      generatedSql: read?.generatedSql,
+      stored: column.hidden === 3n,
+      collation: read?.collation ?? 'BINARY',
+    }
+  })
   const taken = new Set(columns.map((column) => column.name.toLowerCase()))
   const indexes = readIndexes(database, name)
   const primary = columns.filter((column) => column.primary > 0)
@@ -129,7 +152,9 @@ function readTable(database: Sqlite, name: string, withoutRowid: boolean, strict
     strict,
     autoincrement: rowidColumn !== undefined && /\bAUTOINCREMENT\b/i.test(own.sql),
     indexes,
-    foreignKeys: readForeignKeys(database, name),
+    foreignKeys: readForeignKeys(database, name, text),
+    checks: text?.checks,
+    conflicts: text?.conflicts ?? [],
     triggers: database
       .prepare(
         `SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND name NOT GLOB '_slipway_*'`,
@@ -213,7 +238,7 @@ export function splitIndexSql(sql: string): { parts: string[]; where: string | u
   }
 }
 
-function readForeignKeys(database: Sqlite, table: string): SourceForeignKey[] {
+function readForeignKeys(database: Sqlite, table: string, text: CreateTable | undefined): SourceForeignKey[] {
   const rows = database
     .prepare(
       'SELECT id, "table" AS parent, "from" AS child, "to" AS parentColumn, on_update AS u, on_delete AS d FROM pragma_foreign_key_list(?) ORDER BY id, seq',
@@ -237,14 +262,26 @@ function readForeignKeys(database: Sqlite, table: string): SourceForeignKey[] {
             .all(first.parent) as { name: string }[]
         ).map((row) => row.name)
       : group.map((row) => row.parentColumn as string)
+    const columns = group.map((row) => row.child)
+    const read = text?.foreignKeys.find((key) =>
+      sameNames([key.parent, ...key.columns], [first.parent, ...columns]),
+    )
     return {
-      columns: group.map((row) => row.child),
+      name: read?.name,
+      deferred: read?.deferred ?? false,
+      columns,
       parent: first.parent,
       parentColumns,
       onUpdate: first.u,
       onDelete: first.d,
     }
   })
+}
+
+function sameNames(some: readonly string[], others: readonly string[]): boolean {
+  return (
+    some.length === others.length && some.every((name, i) => name.toLowerCase() === others[i]?.toLowerCase())
+  )
 }
 
 /**

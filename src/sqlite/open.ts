@@ -212,6 +212,7 @@ export function openWriter(path: string): Sqlite {
   try {
     database = new Database(path, { fileMustExist: true, timeout: WRITE_TIMEOUT_MS })
     database.defaultSafeIntegers(true)
+    registerFunctions(database)
     // better-sqlite3 turns both on by default; slipway's own statements must fire nothing and check nothing.
     database.pragma('foreign_keys = 0')
     database.pragma('recursive_triggers = 0')

@@ -1,12 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { copyField, copyLine, keyField } from '../core/codec.ts'
 import { Failure } from '../core/errors.ts'
-import { describeKey, type KeyValue } from '../core/key.ts'
 import { quote } from '../core/quote.ts'
 import type { ColumnRule, ColumnSpec, TableSpec } from '../core/table.ts'
 import { HIDDEN_KEY } from '../core/table.ts'
-import { sourceTable } from './introspect.ts'
-import type { Sqlite } from './open.ts'
 
 /** A column of a row's line; `encode` yields its COPY text, NULL for a misfit. */
 interface LineColumn {
@@ -76,73 +73,4 @@ export function misfit(
     remedy: `Change the value in SQLite, or the type of ${table.target}.${column} in PostgreSQL; then: slipway start`,
     facts: { table: table.name, column, key, type, holds },
   })
-}
-
-/**
- * Finds the first value that does not fit, among the rows of `where` (a condition on `t`), to name it. Slow,
- * and only run when a misfit is known to be there.
- */
-export function findMisfit(
-  database: Sqlite,
-  table: TableSpec,
-  where: string,
-  parameters: readonly KeyValue[],
-): Failure {
-  const keys = table.key.columns.map((column) => `t.${quote(column.name)}`)
-  for (const column of lineColumns(table)) {
-    const x = `t.${quote(column.source)}`
-    const row = database
-      .prepare(
-        `SELECT typeof(${x}), substr(quote(${x}),1,80), ${keys.join(', ')} FROM ${sourceTable(table.name)} AS t
-         WHERE (${where}) AND ${x} IS NOT NULL AND (${column.encode(x)}) IS NULL LIMIT 1`,
-      )
-      .raw()
-      .get(...parameters) as [string, string, ...KeyValue[]] | undefined
-    if (row !== undefined) {
-      const [kind, shown, ...key] = row
-      return misfit(
-        table,
-        column.source,
-        column.type,
-        describeKey(table.key.columns, key),
-        shown,
-        `a ${kind} value`,
-      )
-    }
-    if (table.columns.find((c) => c.name === column.source)?.type === 'bytea') continue
-    const bytes = database
-      .prepare(
-        `SELECT CAST(${x} AS BLOB), ${keys.join(', ')} FROM ${sourceTable(table.name)} AS t
-         WHERE (${where}) AND typeof(${x}) = 'text'`,
-      )
-      .raw()
-      .iterate(...parameters) as IterableIterator<[Buffer, ...KeyValue[]]>
-    for (const [value, ...key] of bytes) {
-      if (!hasUnfitBytes(value)) continue
-      const why = value.includes(0) ? 'text with a NUL byte' : 'text that is not valid UTF-8'
-      const shown = `x'${value.subarray(0, 40).toString('hex')}'`
-      return misfit(
-        table,
-        column.source,
-        column.type,
-        describeKey(table.key.columns, key),
-        shown,
-        why,
-        'bytea',
-      )
-    }
-  }
-  const name = table.key.columns.map((column) => column.name).join(', ')
-  const nullKey = table.key.columns.map((column) => `t.${quote(column.name)} IS NULL`).join(' OR ')
-  const found = database
-    .prepare(`SELECT 1 FROM ${sourceTable(table.name)} AS t WHERE (${where}) AND (${nullKey}) LIMIT 1`)
-    .get(...parameters)
-  if (found !== undefined) return nullInKey(table)
-  return misfit(table, name, 'a key', 'some row', 'a value', 'it changed while it was looked for')
-}
-
-/** SQLite allows NULL in a primary key that is not the rowid, any number of times (trap C15). */
-export function nullInKey(table: TableSpec): Failure {
-  const name = table.key.columns.map((column) => column.name).join(', ')
-  return misfit(table, name, 'a key', 'NULL', 'some row', 'PostgreSQL keeps no NULL in a key')
 }

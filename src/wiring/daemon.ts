@@ -1,7 +1,10 @@
 import type { Daemon, DaemonOptions } from '../cli/work.ts'
 import type { Config } from '../core/config.ts'
 import type { Observer } from '../core/observer.ts'
+import { VerifyRuns } from '../postgres/verify-store.ts'
 import { Replicator } from '../replication/replicator.ts'
+import type { Run } from '../verify/run.ts'
+import { Verifier, type VerifyStore } from '../verify/verifier.ts'
 import { ForwardFactory } from './forward.ts'
 import { DaemonOperator } from './operator.ts'
 import { readPause } from './pause-file.ts'
@@ -32,19 +35,30 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       operator.events.copied(table)
     },
   }
+  const runs = new LateRuns()
+  const verifier = new Verifier({
+    store: runs,
+    step: (text) => options.observer.step(text),
+    warn: (text) => options.observer.warn(text),
+  })
   const replicator = new Replicator({
     factory: {
       acquire: () => made().acquire(),
-      open: (anew, signal) => made().open(anew, signal),
+      open: async (anew, signal) => {
+        await verifier.load()
+        return await made().open(anew, signal)
+      },
       heartbeat: () => made().heartbeat(),
     },
     observer,
+    companion: verifier,
     pollMs: config.pollMs,
     startPatienceMs: START_PATIENCE_MS,
   })
   const operator = new DaemonOperator({
     config,
     replicator,
+    verifier,
     observer: options.observer,
     facts: () => factory?.facts,
     target: () => target && { server: target.server, holder: target.control.holder },
@@ -59,6 +73,7 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       options.observer.warn(`still paused from an earlier run: ${reason}; slipway replication resume ends it`)
     }
     target = await openTarget(config, (line) => options.observer.step(line))
+    runs.at = new VerifyRuns<Run>(target.connection, config.migrationName)
     factory = new ForwardFactory(config, target, {
       enableWal: options.enableWal,
       backup: options.backup,
@@ -81,5 +96,27 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       await target?.[Symbol.asyncDispose]()
     },
     failed: failed.promise,
+  }
+}
+
+/** The target is opened after the verifier is made. */
+class LateRuns implements VerifyStore {
+  at: VerifyStore | undefined
+
+  get #store(): VerifyStore {
+    if (this.at === undefined) throw new Error('the daemon has not been started')
+    return this.at
+  }
+
+  load(): Promise<Run | undefined> {
+    return this.#store.load()
+  }
+
+  begin(run: Omit<Run, 'id'>): Promise<Run> {
+    return this.#store.begin(run)
+  }
+
+  save(run: Run): Promise<void> {
+    return this.#store.save(run)
   }
 }

@@ -1,17 +1,20 @@
 import { join } from 'node:path'
 import type { Config } from '../core/config.ts'
+import { driftOf } from '../core/drift.ts'
 import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
-import { type PlannedTable, refuseBlocked } from '../core/plan.ts'
+import type { PlannedTable } from '../core/plan.ts'
 import { planChanges } from '../core/plan-check.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
+import { Comparer } from '../postgres/comparer.ts'
 import type { ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
 import { findBreach } from '../postgres/dormant.ts'
 import { introspectTarget } from '../postgres/introspect.ts'
 import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
+import { describeDrift, resync } from '../postgres/resync.ts'
 import { BatchWriter } from '../postgres/writer.ts'
 import { planCopy } from '../replication/snapshot.ts'
 import { backupSource } from '../sqlite/backup.ts'
@@ -20,7 +23,6 @@ import {
   installCapture,
   isIntact,
   readControl,
-  refuseOtherOwner,
   type SourceControl,
 } from '../sqlite/capture.ts'
 import { ChangelogReader } from '../sqlite/changelog.ts'
@@ -34,16 +36,17 @@ import {
   readFacts,
   restoreJournal,
   type SourceFacts,
-  type Sqlite,
   sourceFailure,
 } from '../sqlite/open.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
+import { copied, keptUniques, planForward } from './forward-plan.ts'
 import { goOnWith } from './go-on.ts'
+import { refuseOtherFile } from './other-file.ts'
 import { loadPlan } from './plan-file.ts'
-import { planSource, readInventory } from './planning.ts'
+import { readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
 
 /** Least time between two prunes: each is a commit that may fail an application's deferred transaction (H10). */
@@ -72,6 +75,8 @@ export class ForwardFactory implements StreamFactory {
   #beatingSince: number | undefined
   /** Types that a value was found to need, by table and column. */
   readonly #widened = new Map<string, string>()
+  /** Tables whose plan does not fit their values, until they have another one. */
+  readonly #outgrown = new Set<string>()
   readonly facts: ForwardFacts = {
     source: undefined,
     targetVersion: '',
@@ -125,7 +130,7 @@ export class ForwardFactory implements StreamFactory {
   async acquire(): ReturnType<StreamFactory['acquire']> {
     if (!this.#prepared) await this.#prepare()
     const control = await this.#control()
-    this.#refuseOtherFile(control)
+    refuseOtherFile(this.#config, control, this.#owner(control))
     return await this.#target.control.acquire(this.#target.lock)
   }
 
@@ -160,6 +165,7 @@ export class ForwardFactory implements StreamFactory {
   async #open(asked: Anew | undefined, signal: AbortSignal): Promise<Stream> {
     const { sqlitePath } = this.#config
     let anew = asked?.reason
+    if (asked?.table !== undefined) this.#outgrown.add(asked.table)
     if (asked?.widen !== undefined)
       this.#widened.set(`${asked.widen.table}\0${asked.widen.column}`, asked.widen.type)
     const control = await this.#control()
@@ -214,7 +220,18 @@ export class ForwardFactory implements StreamFactory {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
       try {
-        planned = await this.#plan(reader, control, gate, signal)
+        planned = await planForward({
+          config: this.#config,
+          connection: this.#target.connection,
+          reader,
+          control,
+          gate,
+          widened: this.#widened,
+          outgrown: this.#outgrown,
+          signal,
+          step: (text) => this.#options.observer.step(text),
+          warn: (text) => this.#warn(text),
+        })
         if (control.phase === 'new') await this.#backup(signal)
         installation = installCapture({
           path: sqlitePath,
@@ -251,7 +268,17 @@ export class ForwardFactory implements StreamFactory {
     const copyTarget = new CopyWriter(connection, sessions, holder, planned, control.tables, (text) =>
       this.#warn(text),
     )
-    if (installation !== undefined) {
+    if (installation !== undefined && copied(control)) {
+      const drift = driftOf(control.tables, planned)
+      for (const text of describeDrift(drift)) this.#warn(text)
+      await resync(connection, holder, {
+        drift,
+        s0: installation.head,
+        installation: installation.control.installation,
+        reason: anew ?? 'the schema of the source was changed',
+        warn: (text) => this.#warn(text),
+      })
+    } else if (installation !== undefined) {
       if (anew !== undefined) this.#options.observer.warn(`copying anew: ${anew}`)
       await copyTarget.begin(
         installation.head,
@@ -259,12 +286,14 @@ export class ForwardFactory implements StreamFactory {
         installation.control.installation,
       )
     }
+    this.#outgrown.clear()
     const wake = new WalWake(sqlitePath)
     stack.defer(() => wake.close())
     const changes = stack.use(
       new ChangelogReader({
         path: sqlitePath,
         encoding,
+        chunkRows: this.#config.chunkRows,
         tables,
         schemaVersion: installation?.control.schemaVersion ?? (noted?.schemaVersion as bigint),
         gate,
@@ -277,16 +306,33 @@ export class ForwardFactory implements StreamFactory {
     this.facts.changelogRows = () => changes.size()
     this.facts.control = await holder.read()
     const shapes = await introspectTarget(connection, this.#config.postgresSchema)
-    const phase = (await this.#control()).phase
+    const writer = new BatchWriter(
+      apply,
+      holder,
+      shapes,
+      (text) => this.#warn(text),
+      tables,
+      this.#config.history,
+    )
+    const now = await this.#control()
+    const dirty = new Map(now.dirty)
     const held = stack.move()
     return {
       tables,
       source: changes,
-      target: new BatchWriter(apply, holder, shapes, (text) => this.#warn(text)),
+      target: writer,
+      comparer: new Comparer(apply, holder, writer, keptUniques(planned, shapes)),
+      installation: now.installation,
+      dirty,
+      clean: async () => {
+        await holder.note({ dirty: {} })
+        dirty.clear()
+        this.facts.control = await holder.read()
+      },
       copySource,
       copyTarget,
       workers,
-      phase,
+      phase: now.phase,
       newest: async () => (await holder.checkpoint())?.newest ?? 0n,
       breach: () => findBreach(connection, tables),
       enter: async (next: Phase) => {
@@ -305,24 +351,6 @@ export class ForwardFactory implements StreamFactory {
     return `${control.identity} ${this.#config.migrationName}`
   }
 
-  /** The name of a migration comes from the file's name: another file of that name must not take the target over. */
-  #refuseOtherFile(control: ControlState): void {
-    const { sqlitePath, migrationName } = this.#config
-    const reader = openReader(sqlitePath)
-    try {
-      const noted = readControl(reader)
-      refuseOtherOwner(sqlitePath, noted, this.#owner(control))
-      if (control.phase === 'new' || noted !== undefined || control.source === sqlitePath) return
-      throw new Failure({
-        code: 'source_other_file',
-        message: `the migration "${migrationName}" moves ${control.source}, and ${sqlitePath} is another file`,
-        remedy: `Give this one a name of its own (MIGRATION_NAME=${migrationName}_2) and another POSTGRES_SCHEMA, or end the other: slipway uninstall`,
-      })
-    } finally {
-      reader.close()
-    }
-  }
-
   async #control(): Promise<ControlState> {
     const control = await this.#target.control.read()
     if (control === undefined) {
@@ -336,28 +364,6 @@ export class ForwardFactory implements StreamFactory {
     }
     this.facts.control = control
     return control
-  }
-
-  async #plan(
-    reader: Sqlite,
-    control: ControlState,
-    gate: ReaderGate,
-    signal: AbortSignal,
-  ): Promise<readonly PlannedTable[]> {
-    const { inventory, planned, findings } = await planSource({
-      config: this.#config,
-      reader,
-      connection: this.#target.connection,
-      gate,
-      before: control.tables,
-      widened: this.#widened,
-      signal,
-      step: (text) => this.#options.observer.step(text),
-    })
-    for (const { name, reason } of inventory.skipped) this.#warn(`${name} is not copied: ${reason}`)
-    refuseBlocked(findings, this.#config.postgresSchema)
-    for (const { severity, message } of findings) if (severity === 'warns') this.#warn(message)
-    return planned
   }
 
   async #backup(signal: AbortSignal): Promise<void> {

@@ -1,22 +1,24 @@
 import type { Config } from '../core/config.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
-import {
-  type ChangesReport,
-  type LagReport,
-  NO_VERIFICATION,
-  type Operator,
-  type OperatorEvent,
-  type QuarantineReport,
-  type RetryReport,
-  type StatusReport,
-  type VerifyReport,
+import type {
+  ChangesReport,
+  LagReport,
+  Operator,
+  OperatorEvent,
+  QuarantineReport,
+  RetryReport,
+  StatusReport,
+  VerifyReport,
+  VerifyRequest,
 } from '../core/operator.ts'
 import type { SourceLag } from '../core/ports.ts'
 import { seqToJson } from '../core/position.ts'
+import type { TableSpec } from '../core/table.ts'
 import type { Replicator } from '../replication/replicator.ts'
 import { probePending } from '../sqlite/head.ts'
 import { readWal } from '../sqlite/wal.ts'
+import type { Verifier } from '../verify/verifier.ts'
 import { version } from '../version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import { forgetPause, rememberPause } from './pause-file.ts'
@@ -28,6 +30,7 @@ const SILENT_MS = 3_000
 interface OperatorDeps {
   readonly config: Config
   readonly replicator: Replicator
+  readonly verifier: Verifier
   readonly observer: Pick<Observer, 'step'>
   readonly facts: () => ForwardFacts | undefined
   readonly target: () => { readonly server: string; readonly holder: string } | undefined
@@ -38,6 +41,7 @@ export class DaemonOperator implements Operator {
   readonly #deps: OperatorDeps
   readonly #listeners = new Set<(event: OperatorEvent) => void>()
   #timer: NodeJS.Timeout | undefined
+  #verifyTold = ''
 
   constructor(deps: OperatorDeps) {
     this.#deps = deps
@@ -103,6 +107,7 @@ export class DaemonOperator implements Operator {
     const error = view.lastError
     const backup = facts?.backup ?? control?.backup ?? null
     const rows = view.tables.reduce((sum, table) => sum + table.rows_copied, 0)
+    const verify = this.verification()
     return {
       ...this.lag(),
       version: version(),
@@ -158,6 +163,9 @@ export class DaemonOperator implements Operator {
         control?.copyStartedAt == null
           ? null
           : { rows, started_at: control.copyStartedAt, finished_at: control.copyFinishedAt },
+      quarantined_tables: [],
+      verify: verify.state === 'none' ? null : verify,
+      dirty: [],
     }
   }
 
@@ -181,15 +189,30 @@ export class DaemonOperator implements Operator {
   }
 
   async retryQuarantine(): Promise<RetryReport> {
-    return { tried: 0, left: 0 }
+    this.#tables()
+    return await this.#deps.replicator.retries.ask()
   }
 
-  async startVerify(): Promise<VerifyReport> {
-    return this.verification()
+  async startVerify(request: VerifyRequest): Promise<VerifyReport> {
+    return await this.#deps.verifier.ask(this.#tables(), request)
   }
 
   verification(): VerifyReport {
-    return NO_VERIFICATION
+    return this.#deps.verifier.report
+  }
+
+  /** What is moved; refused before there is anything to look at. */
+  #tables(): readonly TableSpec[] {
+    const { isHolder, phase, reasons } = this.#deps.replicator.view
+    const tables = this.#deps.facts()?.control?.tables ?? []
+    if (isHolder && (phase === 'catching_up' || phase === 'replicating')) return tables
+    throw new Failure({
+      code: 'not_replicating',
+      status: 409,
+      exit: 1,
+      message: `nothing is replicated now (phase ${phase}${reasons.length > 0 ? `; ${reasons.join('; ')}` : ''})`,
+      remedy: 'Wait until slipway status says catching_up or replicating, then ask again.',
+    })
   }
 
   async changes(): Promise<ChangesReport> {
@@ -205,13 +228,23 @@ export class DaemonOperator implements Operator {
 
   subscribe(listener: (event: OperatorEvent) => void): () => void {
     this.#listeners.add(listener)
-    this.#timer ??= setInterval(() => this.#emit({ type: 'lag', lag: this.lag() }), LAG_EVERY_MS)
+    this.#timer ??= setInterval(() => this.#tell(), LAG_EVERY_MS)
     return () => {
       this.#listeners.delete(listener)
       if (this.#listeners.size > 0) return
       clearInterval(this.#timer)
       this.#timer = undefined
     }
+  }
+
+  /** Each second: the lag, and verify while it runs and once when it has ended. */
+  #tell(): void {
+    this.#emit({ type: 'lag', lag: this.lag() })
+    const verify = this.verification()
+    const told = `${verify.id} ${verify.state}`
+    const ended = verify.state !== 'none' && told !== this.#verifyTold
+    if (verify.state === 'running' || ended) this.#emit({ type: 'verify', verify })
+    this.#verifyTold = told
   }
 
   #emit(event: OperatorEvent): void {

@@ -5,6 +5,7 @@ import { quote } from '../core/quote.ts'
 import { HIDDEN_KEY } from '../core/table.ts'
 import { readDormant, takeGateOff, targetName, wakeUp, withPartitions } from '../postgres/dormant.ts'
 import { advanceIdentities } from '../postgres/identities.ts'
+import { forgetIndexes } from '../postgres/indexes.ts'
 import { uninstallCapture } from '../sqlite/capture.ts'
 import { readSequences } from '../sqlite/introspect.ts'
 import { checkFile, checkWritable, openReader } from '../sqlite/open.ts'
@@ -91,6 +92,7 @@ async function cleanTarget(
       if (table.key.kind !== 'rowid') continue
       await client.query(`ALTER TABLE ${targetName(table)} DROP COLUMN IF EXISTS ${quote(HIDDEN_KEY)}`)
     }
+    await forgetIndexes(client, await existing(client, state.tables))
     // Who goes on with PostgreSQL from here finds it ready to take new rows.
     await advanceIdentities(client, await existing(client, state.tables), used)
     await client.query('DELETE FROM slipway.control WHERE migration = $1', [control.migration])

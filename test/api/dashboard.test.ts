@@ -1,7 +1,7 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import { type Api, createApi } from '../../src/api/server.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { FakeOperator } from './fake-operator.ts'
+import { ASIDE, DIFFERENT, FakeOperator, NOTHING_ASIDE } from './fake-operator.ts'
 
 const TOKEN = 'test-token-1'
 let api: Api
@@ -32,8 +32,11 @@ class Element {
   }
 }
 
-test('the dashboard shows what /events says, keeps the token out of the address, and pauses', async () => {
+test('the dashboard shows what /events says, keeps the token out of the address, and commands', async () => {
   const operator = new FakeOperator()
+  operator.verifying = DIFFERENT
+  operator.aside = ASIDE
+  operator.now = { ...operator.now, quarantined: 2 }
   api = createApi({
     operator,
     registry: createMetrics().registry,
@@ -59,6 +62,7 @@ test('the dashboard shows what /events says, keeps the token out of the address,
     setItem: (name: string, value: string) => storage.set(name, value),
   })
   vi.stubGlobal('prompt', () => 'vacuum')
+  vi.stubGlobal('confirm', () => true)
   let stopped = false
   vi.stubGlobal('fetch', (path: string, options: RequestInit) =>
     stopped ? new Promise(() => {}) : fetchReally(`${api.url}/${path}`, options),
@@ -71,11 +75,39 @@ test('the dashboard shows what /events says, keeps the token out of the address,
   expect(byId('connection').textContent).toBe('live')
   expect(byId('lag').textContent).toBe('0.01 s')
   expect(replaceState).toHaveBeenCalledWith(null, '', '/')
+  expect(byId('verify-state').textContent).toBe('3 rows differ')
+  expect(byId('verify-facts').textContent).toContain('12,345 rows compared')
+  expect(byId('verify-tables').text()).toContain('articles: 1 missing, 1 extra, 1 different')
+  await expect
+    .poll(() => byId('quarantine-entries').text())
+    .toMatch(/articles id=7 .*misfit: no date .*'soon'/)
+  expect([byId('quarantine-count').textContent, byId('quarantine-table').hidden]).toEqual(['2', false])
+  expect(['actions', 'verify-actions', 'quarantine-actions'].map((id) => byId(id).hidden)).toEqual([
+    false,
+    false,
+    false,
+  ])
 
   operator.emit({ type: 'phase', phase: 'catching_up', previous: 'replicating' })
   await expect.poll(() => byId('phase').textContent).toBe('catching up')
   byId('pause').listeners.get('click')!({})
   await expect.poll(() => operator.paused).toEqual(['vacuum'])
   await expect.poll(() => byId('reasons').textContent).toBe('vacuum')
+
+  byId('repair').listeners.get('click')!({})
+  await expect.poll(() => operator.requests).toEqual([{ repair: true }])
+  await expect.poll(() => byId('verify-state').textContent).toBe('running')
+  expect(byId('verify-facts').textContent).toBe('2,000 of 12,345 rows · 3 s left')
+  byId('verify').listeners.get('click')!({})
+  await expect.poll(() => byId('verify-answer').textContent).toContain('A verify is running already.')
+
+  byId('retry').listeners.get('click')!({})
+  await expect.poll(() => byId('retry-answer').textContent).toBe('2 tried, 0 still set aside')
+  operator.now = { ...operator.now, quarantined: 0 }
+  operator.emit({ type: 'lag', lag: operator.lag() })
+  await expect.poll(() => byId('quarantine-table').hidden).toBe(true)
+  expect(operator.aside).toEqual(NOTHING_ASIDE)
+  const page = await (await fetchReally(api.url!)).text()
+  expect([...elements.keys()].filter((id) => !page.includes(`id="${id}"`))).toEqual([])
   stopped = true
 })

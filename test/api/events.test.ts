@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { type Api, createApi } from '../../src/api/server.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { FakeOperator } from './fake-operator.ts'
+import { DIFFERENT, FakeOperator, RUNNING } from './fake-operator.ts'
 
 let api: Api
 afterEach(() => api.stop())
@@ -63,6 +63,17 @@ describe('GET /events', () => {
     expect(await events.next()).toMatchObject({ event: 'lag', data: { reasons: ['***'] } })
     await events.cancel()
     await expect.poll(() => operator.listeners.size).toBe(0)
+  })
+
+  test('the run of verify that there was, and how the next one goes', async () => {
+    const operator = new FakeOperator()
+    operator.verifying = DIFFERENT
+    const events = reader(await fetch(`${await started(operator)}/events`))
+    for (let i = 0; i < 3; i++) await events.next()
+    expect(await events.next()).toEqual({ event: 'verify', data: DIFFERENT })
+    operator.emit({ type: 'verify', verify: RUNNING })
+    expect(await events.next()).toEqual({ event: 'verify', data: RUNNING })
+    await events.cancel()
   })
 
   test('a reader that does not read is not waited for, and its buffer is bounded', async () => {

@@ -1,3 +1,4 @@
+import { Failure } from '../../src/core/errors.ts'
 import {
   type ChangesReport,
   type LagReport,
@@ -8,6 +9,7 @@ import {
   type RetryReport,
   type StatusReport,
   type VerifyReport,
+  type VerifyRequest,
 } from '../../src/core/operator.ts'
 
 /** An operator without a migration: the interface is all that API and CLI know. */
@@ -16,6 +18,15 @@ export class FakeOperator implements Operator {
   readiness: { ok: boolean; reasons: readonly string[] } = { ok: true, reasons: [] }
   readonly paused: string[] = []
   readonly listeners = new Set<(event: OperatorEvent) => void>()
+  aside: QuarantineReport = NOTHING_ASIDE
+  /** What is still set aside once it was tried again. */
+  afterRetry: QuarantineReport = NOTHING_ASIDE
+  verifying: VerifyReport = NO_VERIFICATION
+  /** Each look at the run takes the next of these, while there is one. */
+  looks: VerifyReport[] = []
+  readonly requests: VerifyRequest[] = []
+  history: ChangesReport = { history: 'off', changes: [], next: null }
+  readonly pages: [after: string, limit: number][] = []
   /** Awaited by a pause, as a batch in flight would be. */
   pausing: () => Promise<void> = async () => {}
 
@@ -43,24 +54,48 @@ export class FakeOperator implements Operator {
     return () => this.listeners.delete(listener)
   }
 
-  async quarantine(): Promise<QuarantineReport> {
-    return { total: 0, blocking: 0, tables: [], entries: [] }
+  async quarantine(limit: number): Promise<QuarantineReport> {
+    const { entries, ...rest } = this.aside
+    return { ...rest, entries: entries.slice(0, limit) }
   }
 
   async retryQuarantine(): Promise<RetryReport> {
-    return { tried: 0, left: 0 }
+    const tried = this.aside.total
+    this.aside = this.afterRetry
+    return { tried, left: this.aside.total }
   }
 
-  async startVerify(): Promise<VerifyReport> {
-    return this.verification()
+  async startVerify(request: VerifyRequest): Promise<VerifyReport> {
+    if (this.verifying.state === 'running') {
+      throw new Failure({
+        code: 'verify_running',
+        message: 'A verify is running already.',
+        remedy: 'Wait for its end; GET /verify shows it.',
+        status: 409,
+      })
+    }
+    const unknown = request.tables?.find((name) => !this.now.tables.some(({ table }) => table === name))
+    if (unknown !== undefined) {
+      throw new Failure({
+        code: 'unknown_table',
+        message: `There is no table ${unknown}.`,
+        remedy: 'GET /status lists the tables.',
+        status: 422,
+      })
+    }
+    this.requests.push(request)
+    this.verifying = { ...RUNNING, repair: request.repair }
+    return this.verifying
   }
 
   verification(): VerifyReport {
-    return NO_VERIFICATION
+    this.verifying = this.looks.shift() ?? this.verifying
+    return this.verifying
   }
 
-  async changes(): Promise<ChangesReport> {
-    return { history: 'off', changes: [], next: null }
+  async changes(after: string, limit: number): Promise<ChangesReport> {
+    this.pages.push([after, limit])
+    return this.history
   }
 
   ready() {
@@ -70,6 +105,95 @@ export class FakeOperator implements Operator {
   emit(event: OperatorEvent): void {
     for (const listener of this.listeners) listener(event)
   }
+}
+
+export const NOTHING_ASIDE: QuarantineReport = { total: 0, blocking: 0, tables: [], entries: [] }
+
+export const ASIDE: QuarantineReport = {
+  total: 2,
+  blocking: 1,
+  tables: [{ table: 'articles', rows: 2 }],
+  entries: [
+    {
+      table: 'articles',
+      target: 'articles',
+      key: 'id=7',
+      column: 'published_at',
+      kind: 'misfit',
+      reason: 'no date',
+      value: "'soon'",
+      blocking: true,
+      since: '2026-01-02T03:04:05.000Z',
+      last: '2026-01-02T03:04:06.000Z',
+      attempts: 2,
+    },
+    {
+      table: 'articles',
+      target: 'articles',
+      key: 'id=9',
+      column: null,
+      kind: 'duplicate',
+      reason: 'canonical_link is there already',
+      value: null,
+      blocking: false,
+      since: '2026-01-02T03:04:05.000Z',
+      last: '2026-01-02T03:04:05.000Z',
+      attempts: 1,
+    },
+  ],
+}
+
+const articles: VerifyReport['tables'][number] = {
+  table: 'articles',
+  state: 'running',
+  rows_compared: 2_000,
+  rows_expected: 12_345,
+  missing: 0,
+  extra: 0,
+  different: 0,
+  quarantined: 0,
+  repaired: 0,
+}
+
+export const RUNNING: VerifyReport = {
+  ...NO_VERIFICATION,
+  state: 'running',
+  id: 4,
+  reason: 'asked for',
+  started_at: '2026-01-02T03:04:05.000Z',
+  rows_compared: 2_000,
+  eta_seconds: 3,
+  tables: [articles],
+}
+
+export const EQUAL: VerifyReport = {
+  ...RUNNING,
+  state: 'done',
+  equal: true,
+  finished_at: '2026-01-02T03:04:09.000Z',
+  rows_compared: 12_345,
+  eta_seconds: null,
+  tables: [{ ...articles, state: 'done', rows_compared: 12_345 }],
+}
+
+export const DIFFERENT: VerifyReport = {
+  ...EQUAL,
+  equal: false,
+  mismatched: 3,
+  tables: [{ ...articles, state: 'done', rows_compared: 12_345, missing: 1, extra: 1, different: 1 }],
+  samples: [
+    {
+      table: 'articles',
+      key: 'id=7',
+      kind: 'different',
+      columns: [
+        { column: 'title', source: 'a\u001b[2Jb', target: 'ab' },
+        { column: 'body', source: null, target: '' },
+      ],
+    },
+    { table: 'articles', key: 'id=8', kind: 'missing', columns: [] },
+    { table: 'articles', key: 'id=9', kind: 'extra', columns: [] },
+  ],
 }
 
 const LAG_FIELDS = [
@@ -133,4 +257,7 @@ export const STATUS: StatusReport = {
   last_error: null,
   backup: { path: '/srv/.slipway/backups/news.db', bytes: 1_000_000, at: '2026-01-02T03:00:00.000Z' },
   snapshot: { rows: 12_395, started_at: '2026-01-02T03:00:00.000Z', finished_at: null },
+  quarantined_tables: [],
+  verify: null,
+  dirty: [],
 }

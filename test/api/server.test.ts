@@ -94,14 +94,18 @@ describe('answers', () => {
     const openapi = (await (await fetch(`${url}/openapi.json`)).json()) as { openapi: string; paths: object }
     expect(openapi.openapi).toBe('3.1.0')
     expect(Object.keys(openapi.paths).toSorted()).toEqual([
+      '/changes',
       '/events',
       '/healthz',
       '/lag',
       '/metrics',
+      '/quarantine',
+      '/quarantine/retry',
       '/readyz',
       '/replication/pause',
       '/replication/resume',
       '/status',
+      '/verify',
     ])
     expect((await fetch(`${url}/docs`)).status).toBe(200)
     for (const path of ['/', '/dashboard.js', '/dashboard.css']) {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Api, createApi } from '../../src/api/server.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { FakeOperator, STATUS } from '../api/fake-operator.ts'
+import { DIFFERENT, FakeOperator, RUNNING, STATUS } from '../api/fake-operator.ts'
 import { run, start } from './run.ts'
 
 const TOKEN = 'test-token-1'
@@ -43,6 +43,21 @@ describe('commands that ask the daemon', () => {
     expect(JSON.parse(programs.stdout)).toMatchObject({ phase: 'replicating', epoch: 1 })
   })
 
+  test('status tells what is set aside, what may differ, and the last verify', async () => {
+    operator.now = {
+      ...STATUS,
+      quarantined: 2,
+      verify: DIFFERENT,
+      dirty: [{ table: 'dlq', reason: 'it was rebuilt' }],
+    }
+    const { stdout } = await ask('status')
+    expect(stdout).toMatch(/^quarantine +2 rows set aside; slipway quarantine lists them$/m)
+    expect(stdout).toMatch(/^verify +3 rows differ, 2026-01-02T03:04:09\.000Z$/m)
+    expect(stdout).toMatch(/^dirty +dlq: it was rebuilt$/m)
+    operator.now = { ...STATUS, verify: RUNNING }
+    expect((await ask('status')).stdout).toMatch(/^verify +running, 2,000 of 12,345 rows, 3 s left$/m)
+  })
+
   test('status --watch goes on until it is interrupted or nobody reads', async () => {
     const watch = start(['status', '--watch', '--json'], env())
     await watch.says('"epoch":1')
@@ -79,14 +94,19 @@ describe('commands that ask the daemon', () => {
     expect(stderr).not.toContain('not-the-one')
   })
 
-  test.each([['status'], ['lag'], ['lag', '--wait'], ['replication', 'resume']])(
-    '%j %j without a daemon: exit 5',
-    async (...args) => {
-      const { code, stderr } = await run(args, { CONTROL_PORT: '1' })
-      expect(code).toBe(5)
-      expect(stderr).toMatch(/^error: no daemon at http:\/\/127\.0\.0\.1:1: .*\nremedy: .*slipway start/)
-    },
-  )
+  test.each([
+    ['status'],
+    ['lag'],
+    ['lag', '--wait'],
+    ['verify'],
+    ['quarantine'],
+    ['quarantine', 'retry'],
+    ['replication', 'resume'],
+  ])('%j %j without a daemon: exit 5', async (...args) => {
+    const { code, stderr } = await run(args, { CONTROL_PORT: '1' })
+    expect(code).toBe(5)
+    expect(stderr).toMatch(/^error: no daemon at http:\/\/127\.0\.0\.1:1: .*\nremedy: .*slipway start/)
+  })
 
   test('something else that answers there: exit 5', async () => {
     const other = createServer((_, answer) => answer.end('<html>')).listen(0, '127.0.0.1')

@@ -14,6 +14,10 @@ describe('usage', () => {
     [['start', 'a', 'b', 'c'], 'too many arguments'],
     [['lag', '--timeout'], 'argument missing'],
     [['lag', '--timeout', '5s'], '--timeout'],
+    [['quarantine', '--limit', '0'], '--limit'],
+    [['quarantine', 'retyr'], 'quarantine'],
+    [['verify', '--table'], 'argument missing'],
+    [['verify', 'articles'], 'too many arguments'],
     [[], 'Usage: slipway'],
   ])('%j: exit 2', async (args, text) => {
     const { code, stderr, stdout } = await run(args)
@@ -23,14 +27,24 @@ describe('usage', () => {
     expect(stdout).toBe('')
   })
 
-  test.each(['demo', 'snapshot', 'start', 'status', 'lag', 'uninstall', 'replication', 'replication pause'])(
-    '%s --help has examples',
-    async (command) => {
-      const { code, stdout } = await run([...command.split(' '), '--help'])
-      expect(code).toBe(0)
-      expect(stdout).toContain(`$ slipway ${command}`)
-    },
-  )
+  test.each([
+    'demo',
+    'snapshot',
+    'start',
+    'status',
+    'lag',
+    'verify',
+    'quarantine',
+    'quarantine retry',
+    'uninstall',
+    'replication',
+    'replay',
+    'replication pause',
+  ])('%s --help has examples', async (command) => {
+    const { code, stdout } = await run([...command.split(' '), '--help'])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`$ slipway ${command}`)
+  })
 
   test('help lists the commands, and names settings', async () => {
     expect((await run(['--help'])).stdout).toMatch(/snapshot.*\n.*start.*\n.*status/)

@@ -49,6 +49,30 @@ export function fixtureWork(fixture: Fixture): Work {
         warnings: enableWal ? ['switched to WAL'] : [],
       }
     },
+    async rehearse(config, { observer, signal }) {
+      failIfAsked(fixture, config.postgresUrl)
+      observer.step('copying the file')
+      if (fixture.endless) await sleep(60_000, signal)
+      signal.throwIfAborted()
+      return {
+        tables: [{ table: 'articles', target: 'articles', rows: 12_345, aside: 1, seconds: 1 }],
+        rows: 12_345,
+        steps: [
+          { step: 'file', seconds: 0.25 },
+          { step: 'copy', seconds: 1 },
+          { step: 'verify', seconds: 2 },
+        ],
+        seconds: 3.5,
+        findings: [
+          { code: 'check_left_out', severity: 'warns', message: 'a CHECK is not carried over' },
+          { code: 'good_to_know', severity: 'info', message: 'not worth a line' },
+        ],
+      }
+    },
+    async schemaSql(config) {
+      failIfAsked(fixture, config.postgresUrl)
+      return "BEGIN;\n-- it's all there\nCOMMIT;\n"
+    },
     daemon(config, { observer }) {
       const failed = Promise.withResolvers<never>()
       const operator = new FakeOperator()
@@ -76,6 +100,18 @@ export function fixtureWork(fixture: Fixture): Work {
     async uninstall(config) {
       failIfAsked(fixture, config.postgresUrl)
       return { sqlite: ['table _slipway_changelog'], postgres: ['schema slipway'], warnings: [] }
+    },
+    async replay(config, { at, into }) {
+      failIfAsked(fixture, config.postgresUrl)
+      return {
+        position: Number(at),
+        batch: Number(at),
+        schema: into,
+        tables: [{ table: 'articles', target: 'articles', rows: 12_345 }],
+        rows: 12_345,
+        seconds: 0.5,
+        url: config.postgresUrl,
+      }
     },
     async demo({ print }) {
       print('equal')

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -44,6 +44,7 @@ export interface Status extends Lag {
   }
   readonly tables: readonly { readonly table: string; readonly state: string; readonly rows_copied: number }[]
   readonly waits: readonly { readonly what: string }[]
+  readonly snapshot: { readonly started_at: string | null } | null
 }
 
 export interface Result {
@@ -253,7 +254,11 @@ export class Slipway {
 
   /** Starts the daemon and does not wait. */
   launch(args: readonly string[] = []): Daemon {
-    const daemon = new Daemon(this.spawn(['start', ...args]), `http://127.0.0.1:${this.port}`)
+    const daemon = new Daemon(
+      this.spawn(['start', ...args]),
+      `http://127.0.0.1:${this.port}`,
+      this.env.STATE_DIR ?? '',
+    )
     this.#daemons.push(daemon)
     return daemon
   }
@@ -285,9 +290,12 @@ export class Daemon {
   readonly process: Process
   readonly url: string
 
-  constructor(started: Process, url: string) {
+  readonly stateDir: string
+
+  constructor(started: Process, url: string, stateDir = '') {
     this.process = started
     this.url = url
+    this.stateDir = stateDir
   }
 
   /** An answer of the API, parsed; undefined while it does not answer. */
@@ -298,6 +306,18 @@ export class Daemon {
     } catch {
       return undefined
     }
+  }
+
+  /** A POST with the daemon's own token. */
+  async post(path: string, body: object = {}): Promise<{ readonly status: number; readonly body: unknown }> {
+    const token = readFileSync(join(this.stateDir, 'token'), 'utf8').trim()
+    const response = await fetch(this.url + path, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(30_000),
+    })
+    return { status: response.status, body: await response.json() }
   }
 
   async lag(): Promise<Lag | undefined> {

@@ -26,8 +26,78 @@ const show = {
     byId('position').textContent = `${lag.applied ?? '–'} / ${lag.head ?? '–'}`
     byId('authority').textContent = lag.authority
     document.title = `${lag.phase} · ${lag.pending_changes} to apply · slipway`
+    void quarantine(lag.quarantined)
   },
   progress: ({ tables }) => byId('tables').replaceChildren(...tables.map(row)),
+  verify: (run) => {
+    const running = run.state === 'running'
+    const expected = run.tables.reduce((sum, one) => sum + Math.max(one.rows_compared, one.rows_expected), 0)
+    const bar = byId('verify-progress')
+    bar.hidden = !running
+    bar.max = Math.max(expected, 1)
+    bar.value = run.rows_compared
+    const differ = run.mismatched - run.repaired
+    byId('verify-state').textContent = run.state === 'done' ? verdict(run, differ) : run.state
+    byId('verify-state').className = differ > 0 || run.state === 'failed' ? 'blocked' : ''
+    const rows = number.format(run.rows_compared)
+    byId('verify-facts').textContent = [
+      running ? `${rows} of ${number.format(expected)} rows` : `${rows} rows compared`,
+      running && run.eta_seconds !== null && `${run.eta_seconds} s left`,
+      run.finished_at !== null && new Date(run.finished_at).toLocaleString(),
+      run.error,
+    ]
+      .filter(Boolean)
+      .join(' · ')
+    const found = run.tables.filter((one) => one.missing + one.extra + one.different > 0)
+    byId('verify-tables').replaceChildren(...found.map(difference))
+    byId('verify').disabled = byId('repair').disabled = running
+  },
+}
+
+function verdict(run, differ) {
+  if (differ > 0) return `${number.format(differ)} rows differ`
+  if (run.mismatched > 0) return `${number.format(run.mismatched)} rows repaired`
+  return run.quarantined > 0 ? 'equal but for what is set aside' : 'equal'
+}
+
+function difference(table) {
+  const item = document.createElement('li')
+  const parts = ['missing', 'extra', 'different', 'repaired'].filter((kind) => table[kind] > 0)
+  const counts = parts.map((kind) => `${number.format(table[kind])} ${kind}`).join(', ')
+  item.textContent = `${table.table}: ${counts}`
+  return item
+}
+
+// The lag tells the number each second; the rows are asked for when it has changed, and after a retry.
+let shown
+async function quarantine(rows) {
+  if (rows === shown) return
+  shown = rows
+  byId('quarantine-count').textContent = number.format(rows)
+  try {
+    const answer = await fetch('quarantine?limit=20', { headers: headers() })
+    const { total, entries, detail } = await answer.json()
+    if (!answer.ok) throw new Error(detail)
+    byId('quarantine-table').hidden = entries.length === 0
+    byId('quarantine-entries').replaceChildren(...entries.map(aside))
+    const more = total - entries.length
+    byId('quarantine-more').textContent = more > 0 ? `and ${number.format(more)} more` : ''
+  } catch (error) {
+    byId('quarantine-more').textContent = error.message
+    // Again at the next lag.
+    shown = undefined
+  }
+}
+
+function aside(entry) {
+  const since = new Date(entry.since).toLocaleString()
+  return cells([
+    [`${entry.table} ${entry.key}`],
+    [entry.column ?? ''],
+    [`${entry.kind}: ${entry.reason}`],
+    [entry.value ?? ''],
+    [since],
+  ])
 }
 
 function row(table) {
@@ -39,8 +109,12 @@ function row(table) {
   const rate = table.rows_per_second === null ? '' : number.format(table.rows_per_second)
   const left = table.eta_seconds === null || table.state === 'copied' ? '' : `${table.eta_seconds} s`
   const name = table.target === table.table ? table.table : `${table.table} → ${table.target}`
+  return cells([[name], [bar], [rows, 'number'], [rate, 'number'], [left, 'number']])
+}
+
+function cells(contents) {
   const line = document.createElement('tr')
-  for (const [content, kind] of [[name], [bar], [rows, 'number'], [rate, 'number'], [left, 'number']]) {
+  for (const [content, kind] of contents) {
     const cell = document.createElement('td')
     cell.append(content)
     if (kind) cell.className = kind
@@ -57,7 +131,8 @@ function connection(text, lost) {
 async function follow() {
   const answer = await fetch('events', { headers: { accept: 'text/event-stream', ...headers() } })
   byId('login').hidden = answer.status !== 401
-  byId('actions').hidden = !answer.ok || !token()
+  for (const id of ['actions', 'verify-actions', 'quarantine-actions'])
+    byId(id).hidden = !answer.ok || !token()
   if (!answer.ok) throw new Error((await answer.json()).detail)
   connection('live', false)
   let text = ''
@@ -74,23 +149,41 @@ function receive(event) {
   if (fields.data) show[fields.event]?.(JSON.parse(fields.data))
 }
 
-async function command(path, body) {
+async function command(path, body, said, done) {
   const options = { method: 'POST', headers: { ...headers(), 'content-type': 'application/json' } }
   try {
     const answer = await fetch(path, body ? { ...options, body: JSON.stringify(body) } : options)
     const result = await answer.json()
-    byId('answer').textContent = answer.ok ? 'done' : `${result.detail} ${result.remedy}`
-    if (answer.ok) show.lag(result)
+    byId(said).textContent = answer.ok ? done(result) : `${result.detail} ${result.remedy}`
   } catch (error) {
-    byId('answer').textContent = error.message
+    byId(said).textContent = error.message
   }
+}
+
+const paused = (lag) => {
+  show.lag(lag)
+  return 'done'
+}
+const started = (run) => {
+  show.verify(run)
+  return 'started'
+}
+const retried = ({ tried, left }) => {
+  shown = undefined
+  return `${number.format(tried)} tried, ${number.format(left)} still set aside`
 }
 
 byId('pause').addEventListener('click', () => {
   const reason = prompt('Why? Everybody who looks here will read it.')
-  if (reason) void command('replication/pause', { reason })
+  if (reason) void command('replication/pause', { reason }, 'answer', paused)
 })
-byId('resume').addEventListener('click', () => void command('replication/resume'))
+byId('resume').addEventListener('click', () => void command('replication/resume', null, 'answer', paused))
+byId('verify').addEventListener('click', () => void command('verify', {}, 'verify-answer', started))
+byId('repair').addEventListener('click', () => {
+  if (confirm('Rows that differ are transferred once more. Go on?'))
+    void command('verify', { repair: true }, 'verify-answer', started)
+})
+byId('retry').addEventListener('click', () => void command('quarantine/retry', null, 'retry-answer', retried))
 byId('login').addEventListener('submit', (event) => {
   event.preventDefault()
   sessionStorage.setItem('token', byId('token').value)

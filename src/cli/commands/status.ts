@@ -7,6 +7,7 @@ import { action, type Context } from '../context.ts'
 import { bytes, commandLine, count, duration, table } from '../format.ts'
 import { CLIENT_SETTINGS, helpText } from '../help.ts'
 import { Interruption } from '../signals.ts'
+import { verifyLine } from '../verify-report.ts'
 
 interface Options {
   readonly watch?: boolean
@@ -34,15 +35,15 @@ async function run({ terminal }: Context, { watch = false, json = false }: Optio
     while (!interruption.signal.aborted && !terminal.readerGone) {
       const status = await client.status()
       if (json) terminal.json(status, 0)
-      else if (terminal.interactive) terminal.live.update(render(status))
-      else terminal.answer([...render(status), ''].join('\n'))
+      else if (terminal.interactive) terminal.live.update(render(status, terminal.env))
+      else terminal.answer([...render(status, terminal.env), ''].join('\n'))
       await sleep(1000, interruption.signal)
     }
     return interruption.signal.aborted ? 130 : 0
   }
   const status = await client.status()
   if (json) terminal.json(status)
-  else for (const line of render(status)) terminal.answer(line)
+  else for (const line of render(status, terminal.env)) terminal.answer(line)
   terminal.next(commandLine(terminal.env, ...followUp(status)), json)
   return 0
 }
@@ -53,7 +54,7 @@ function followUp(status: StatusReport): [command: string, ...args: string[]] {
 }
 
 /** The report as lines for people. */
-export function render(status: StatusReport): string[] {
+function render(status: StatusReport, env: NodeJS.ProcessEnv): string[] {
   const { source, target, backup, snapshot, last_error: error } = status
   const facts: [string, string][] = [
     ['migration', `${status.migration}, ${status.phase.replaceAll('_', ' ')}, ${describeState(status)}`],
@@ -78,7 +79,12 @@ export function render(status: StatusReport): string[] {
   for (const wait of status.waits) {
     facts.push(['waiting', `${wait.what}, since ${wait.since}${wait.until ? `, until ${wait.until}` : ''}`])
   }
-  if (status.quarantined > 0) facts.push(['quarantine', count(status.quarantined, 'row')])
+  if (status.verify !== null) facts.push(['verify', verifyLine(status.verify)])
+  for (const one of status.dirty) facts.push(['dirty', `${one.table}: ${one.reason}`])
+  if (status.quarantined > 0) {
+    const command = commandLine(env, 'quarantine')
+    facts.push(['quarantine', `${count(status.quarantined, 'row')} set aside; ${command} lists them`])
+  }
   for (const warning of status.warnings) facts.push(['warning', warning])
   if (error !== null) {
     facts.push(['last error', `${error.message} (${error.code}, ${error.at})`])
