@@ -274,6 +274,8 @@ export interface Stream extends AsyncDisposable {
   readonly installation: string
   /** Tables in doubt, by their names in the source, and why: they are verified and repaired before the catch-up ends. */
   readonly dirty: ReadonlyMap<string, string>
+  /** Rows that were set aside when the stream was opened. */
+  readonly quarantined: number
   /** They are equal now. */
   clean(): Promise<void>
   /** Stores a phase, as the holder. */

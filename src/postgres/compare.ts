@@ -83,7 +83,8 @@ export async function compareStage(
       : ((
           await client.query(
             `DELETE FROM ${rows} s WHERE EXISTS (SELECT 1 FROM slipway.quarantine q
-               WHERE q.migration = $1 AND q.direction = 'forward' AND q.tbl = $2 AND q.key = ${keyTextSql(table, 's')})
+               WHERE q.migration = $1 AND q.direction = 'forward' AND q.tbl = $2
+                 AND md5(q.key) = md5(${keyTextSql(table, 's')}) AND q.key = ${keyTextSql(table, 's')})
              AND NOT EXISTS (SELECT 1 FROM ${target} t WHERE ${join})`,
             [migration, table.name],
           )
