@@ -104,13 +104,15 @@ export function refuseDifferences(results: readonly VerifiedTable[], remedy: str
   const wrong = results.filter(({ compared }) => count(compared) > 0)
   if (wrong.length === 0) return
   const tables = wrong.map(({ table, compared }) => `${table} (${count(compared)})`).join(', ')
-  const first = wrong.flatMap(({ compared }) => compared.samples)[0]
+  const samples = wrong.flatMap(({ compared }) => compared.samples)
+  // A value says more than a row that is there or not.
+  const first = samples.find(({ kind }) => kind === 'different') ?? samples[0]
   throw new Failure({
     code: 'not_equal',
     exit: 1,
     message: `the copy differs from the source in ${tables}; first at ${first === undefined ? '?' : describe(first)}`,
     remedy,
-    facts: { samples: wrong.flatMap(({ compared }) => compared.samples) },
+    facts: { samples },
   })
 }
 
