@@ -7,6 +7,7 @@ import { checkFile, openReader, readFacts } from './sqlite/open.ts'
 import { createDaemon } from './wiring/daemon.ts'
 import { copyOnce } from './wiring/once.ts'
 import { rehearse } from './wiring/rehearsal.ts'
+import { replay } from './wiring/replay.ts'
 import { printSchema } from './wiring/schema-sql.ts'
 import { takeSnapshot } from './wiring/snapshot.ts'
 import { uninstall } from './wiring/uninstall.ts'
@@ -26,6 +27,7 @@ const work: Work = {
     }
   },
   uninstall,
+  replay,
   demo: (options) => runDemo({ ...options, openEmbedded }),
 }
 

@@ -21,6 +21,8 @@ const MEANING: Partial<Record<Setting, readonly [preset: string, meaning: string
   SNAPSHOT_WORKERS: ['2', 'copies at a time'],
   MAX_WAL_MB: ['64', 'above this our readers wait until the WAL has been reset'],
   CHANGELOG_RETENTION_SECONDS: ['3600', 'applied changes are kept that long'],
+  HISTORY: ['off', 'on: each change is kept with its rows on PostgreSQL'],
+  HISTORY_RETENTION_SECONDS: ['2592000', 'that long'],
   LOG_LEVEL: ['info', 'trace, debug, info, warn, error, fatal, silent'],
   LOG_FORMAT: ['json', 'json or pretty; pretty on a terminal'],
 }
@@ -48,6 +50,8 @@ export const DAEMON_SETTINGS: readonly Setting[] = [
   'POLL_MS',
   'BATCH_ROWS',
   'CHANGELOG_RETENTION_SECONDS',
+  'HISTORY',
+  'HISTORY_RETENTION_SECONDS',
 ]
 export const CLIENT_SETTINGS: readonly Setting[] = ['CONTROL_URL', 'CONTROL_TOKEN', 'STATE_DIR']
 

@@ -6,6 +6,7 @@ import { version } from '../version.ts'
 import { demoCommand } from './commands/demo.ts'
 import { lagCommand } from './commands/lag.ts'
 import { quarantineCommand } from './commands/quarantine.ts'
+import { replayCommand } from './commands/replay.ts'
 import { replicationCommand } from './commands/replication.ts'
 import { snapshotCommand } from './commands/snapshot.ts'
 import { startCommand } from './commands/start.ts'
@@ -25,6 +26,7 @@ const COMMANDS = [
   verifyCommand,
   quarantineCommand,
   replicationCommand,
+  replayCommand,
   uninstallCommand,
 ]
 

@@ -90,6 +90,28 @@ export interface UninstallOptions {
   readonly sqliteOnly: boolean
 }
 
+export interface ReplayOptions {
+  /** A position as `/lag` shows it, an ISO time, or `latest`. */
+  readonly at: string
+  /** The schema that is made. */
+  readonly into: string
+  readonly observer: Observer
+  /** Aborted: nothing was made. */
+  readonly signal: AbortSignal
+}
+
+export interface ReplayOutcome {
+  readonly position: number | string
+  /** The batch that made the state: at or before the position. */
+  readonly batch: number | string
+  readonly schema: string
+  readonly tables: readonly { readonly table: string; readonly target: string; readonly rows: number }[]
+  readonly rows: number
+  readonly seconds: number
+  /** Where it lies; with the password. */
+  readonly url: string
+}
+
 export interface DemoOptions {
   /** Keep it running until the signal. */
   readonly stay: boolean
@@ -108,6 +130,8 @@ export interface Work {
   /** Of the source: `wal`, `delete`, … Reads only. */
   journalMode(config: Config): Promise<string>
   uninstall(config: Config, options: UninstallOptions): Promise<UninstallOutcome>
+  /** A past state, in a schema of its own. */
+  replay(config: Config, options: ReplayOptions): Promise<ReplayOutcome>
   /** Resolves with the exit code. */
   demo(options: DemoOptions): Promise<number>
 }

@@ -53,7 +53,8 @@ async function verifyTable(work: VerifyCopy, stages: Stages, table: TableSpec): 
       return await compareStage(client, {
         table,
         rows,
-        gone: undefined,
+        gone: await stages.get(client, connection.generation, table, 'gone'),
+        migration: undefined,
         ride: { table, after: from, chunk, gone: undefined },
       })
     })

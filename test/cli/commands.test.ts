@@ -38,6 +38,7 @@ describe('usage', () => {
     'quarantine retry',
     'uninstall',
     'replication',
+    'replay',
     'replication pause',
   ])('%s --help has examples', async (command) => {
     const { code, stdout } = await run([...command.split(' '), '--help'])

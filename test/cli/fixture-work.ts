@@ -101,6 +101,18 @@ export function fixtureWork(fixture: Fixture): Work {
       failIfAsked(fixture, config.postgresUrl)
       return { sqlite: ['table _slipway_changelog'], postgres: ['schema slipway'], warnings: [] }
     },
+    async replay(config, { at, into }) {
+      failIfAsked(fixture, config.postgresUrl)
+      return {
+        position: Number(at),
+        batch: Number(at),
+        schema: into,
+        tables: [{ table: 'articles', target: 'articles', rows: 12_345 }],
+        rows: 12_345,
+        seconds: 0.5,
+        url: config.postgresUrl,
+      }
+    },
     async demo({ print }) {
       print('equal')
       return 0
