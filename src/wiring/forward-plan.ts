@@ -1,6 +1,7 @@
 import type { Config } from '../core/config.ts'
 import { holdsOn } from '../core/drift.ts'
 import { type PlannedTable, refuseBlocked } from '../core/plan.ts'
+import { ruleType } from '../core/plan-match.ts'
 import type { Inventory } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { TargetTable } from '../core/target-schema.ts'
@@ -87,7 +88,7 @@ async function keptOf(
 function takesStill(spec: TableSpec, target: TargetTable | undefined): boolean {
   if (target === undefined) return spec.owned
   return spec.columns.every((column) =>
-    target.columns.some(({ name, type }) => name === column.target && type === column.type),
+    target.columns.some((each) => each.name === column.target && ruleType(each).type === column.type),
   )
 }
 

@@ -5,6 +5,7 @@ import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
 import type { PlannedTable } from '../core/plan.ts'
+import { planChanges } from '../core/plan-check.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import { Comparer } from '../postgres/comparer.ts'
 import type { ControlState } from '../postgres/control.ts'
@@ -45,6 +46,7 @@ import type { ForwardFacts } from './forward-facts.ts'
 import { copied, keptUniques, planForward } from './forward-plan.ts'
 import { goOnWith } from './go-on.ts'
 import { refuseOtherFile } from './other-file.ts'
+import { loadPlan } from './plan-file.ts'
 import { readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
 
@@ -211,8 +213,11 @@ export class ForwardFactory implements StreamFactory {
       anew = `TABLES now names more: ${added.map((table) => table.name).join(', ')}`
     let planned: readonly PlannedTable[]
     let installation: Installation | undefined
-    if (goesOn && anew === undefined) planned = goOnWith(control.tables, inventory)
-    else {
+    if (goesOn && anew === undefined) {
+      planned = goOnWith(control.tables, inventory)
+      for (const line of planChanges(loadPlan(this.#config), control.tables))
+        this.#warn(`the plan was changed, which takes a new copy to follow (slipway uninstall): ${line}`)
+    } else {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
       try {
