@@ -100,7 +100,7 @@ const TARGET = `
   CREATE TABLE other (id bigint PRIMARY KEY);
   CREATE TABLE parents (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, full_name text NOT NULL, place bigint NOT NULL DEFAULT nextval('numbers'),
     other_id bigint REFERENCES other);
-  CREATE TABLE children (id bigserial PRIMARY KEY, parent_id bigint REFERENCES parents ON DELETE CASCADE, note varchar(1), CHECK (note <> 'z'));
+  CREATE TABLE children (id bigserial PRIMARY KEY, parent_id bigint REFERENCES parents ON DELETE CASCADE, note varchar(1), CHECK (note <> 'z'), UNIQUE (note));
   CREATE TABLE plain (a text);
   CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it fired'; END $$;
   CREATE TRIGGER t BEFORE INSERT ON parents FOR EACH ROW EXECUTE FUNCTION refuse();
@@ -135,7 +135,10 @@ test('what will go wrong is said: orphans, rows that do not fit, uniques that ca
   timeout: 60_000,
 }, async () => {
   await using scenario = await Scenario.prepare({
-    source: [...SOURCE, `INSERT INTO children VALUES (12, 99, 'q'), (13, 1, 'too long')`],
+    source: [
+      ...SOURCE,
+      `INSERT INTO children VALUES (12, 99, 'q'), (13, 1, 'too long'), (14, 1, 'z'), (15, 2, 'q')`,
+    ],
     target: TARGET,
   })
   writeFileSync(
@@ -143,16 +146,21 @@ test('what will go wrong is said: orphans, rows that do not fit, uniques that ca
     JSON.stringify({
       version: 1,
       schema: 'public',
-      tables: { children: { columns: { note: { misfit: 'quarantine' } } } },
+      tables: { children: { duplicates: 'first', columns: { note: { misfit: 'quarantine' } } } },
     }),
   )
   const outcome = JSON.parse(
     (await scenario.slipway.mustRun(['snapshot', '--dry-run', '--json'])).stdout,
   ) as RehearsalOutcome
-  expect(outcome.tables.find(({ table }) => table === 'children')).toMatchObject({ rows: 3, aside: 1 })
+  expect(outcome.tables.find(({ table }) => table === 'children')).toMatchObject({ rows: 3, aside: 3 })
   expect(outcome.findings).toEqual(
     expect.arrayContaining([
-      expect.objectContaining({ code: 'rows_set_aside', table: 'children', count: 1, examples: ['id=13'] }),
+      expect.objectContaining({
+        code: 'rows_set_aside',
+        table: 'children',
+        count: 3,
+        examples: ['id=13', 'id=14', 'id=15'],
+      }),
       expect.objectContaining({
         code: 'constraint_refused',
         message: expect.stringMatching(/children_parent_id_fkey .*stays NOT VALID/),

@@ -91,7 +91,7 @@ export async function rehearse(config: Config, options: RehearsalOptions): Promi
       signal,
     }),
   )
-  refuseDifferences(verified, 'Report this with the message above. Neither side was changed.')
+  refuseDifferences(verified, 'Report this with the message above. Neither side was changed.', played.refused)
   const findings = [
     ...notMoved(planning),
     ...planning.findings,
@@ -170,10 +170,13 @@ class Stage {
     readonly planned: readonly PlannedTable[]
     readonly tables: PlayedTable[]
     readonly findings: Finding[]
+    /** Rows that PostgreSQL did not take, by table. */
+    readonly refused: ReadonlyMap<string, number>
   }> {
     const { observer, signal } = this.#options
     const findings: Finding[] = []
     const tables: PlayedTable[] = []
+    const refused = new Map<string, number>()
     await this.connection.use(async (client) => {
       await client.query('SET synchronous_commit = off')
       await client.query(`SET maintenance_work_mem = '256MB'`)
@@ -192,12 +195,14 @@ class Stage {
       const filled = await this.#do('copy', (client) =>
         fillTable(client, spec, {
           chunks: this.#chunks,
+          tolerant: true,
           signal,
           copied: (status) => observer.copied(status),
         }),
       )
       const seconds = (performance.now() - before) / 1000
       tables.push({ table: spec.name, target: spec.target, rows: filled.rows, aside: filled.aside, seconds })
+      refused.set(spec.name, filled.refused)
       const aside = asideFinding(spec, filled)
       if (aside !== undefined) findings.push(aside)
       observer.step(`${spec.name}: keys and indexes`)
@@ -219,7 +224,7 @@ class Stage {
     ] as const) {
       findings.push(...(await this.#wake(step, constraints)))
     }
-    return { planned, tables, findings }
+    return { planned, tables, findings, refused }
   }
 
   async #wake(step: 'checks' | 'foreign_keys', constraints: readonly Dormant[]): Promise<Finding[]> {

@@ -129,6 +129,48 @@ describe('snapshot', () => {
     expect([code, stdout.includes('switched')]).toEqual([0, false])
   })
 
+  test('--sql answers with SQL and nothing else', async () => {
+    const { code, stdout, stderr } = await run(['snapshot', '--sql', ...DATABASES])
+    expect(code).toBe(0)
+    expect(stdout).toBe("BEGIN;\n-- it's all there\nCOMMIT;\n")
+    expect(stderr).toContain('Next: slipway snapshot --dry-run')
+  })
+
+  test('--dry-run tells what took how long, what will be different, and what comes next', async () => {
+    const { code, stdout, stderr } = await run(['snapshot', '--dry-run', ...DATABASES])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^table +target +rows +set aside$/m)
+    expect(stdout).toMatch(/^comparison of every value +2 s$/m)
+    expect(stdout).toContain('Rehearsed 1 table, 12,345 rows in 3.50 s')
+    expect(stdout).toMatch(/Next: slipway snapshot \.\/a\.db 'postgres:\/\/u:\*\*\*@h\/db'\n$/)
+    expect(stderr).toContain('warning: a CHECK is not carried over')
+    expect(stdout + stderr).not.toContain('not worth a line')
+    const json = await run(['snapshot', '--dry-run', '--json', ...DATABASES])
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      rows: 12_345,
+      findings: [{ code: 'check_left_out' }, {}],
+    })
+  })
+
+  test('--dry-run that is interrupted ends with 130', async () => {
+    const running = start(['snapshot', '--dry-run', ...DATABASES], fixture({ endless: true }))
+    await running.says('copying the file')
+    running.kill('SIGINT')
+    const { code, stderr } = await running.ended
+    expect([code, stderr.includes('nothing of the rehearsal is left')]).toEqual([130, true])
+  })
+
+  test.each([
+    ['--sql', '--once'],
+    ['--sql', '--dry-run'],
+    ['--sql', '--json'],
+    ['--once', '--dry-run'],
+  ])('%s and %s are two wishes', async (one, other) => {
+    const { code, stderr } = await run(['snapshot', one, other, ...DATABASES])
+    expect(code).toBe(2)
+    expect(stderr).toContain(one)
+  })
+
   test.each(['SIGINT', 'SIGTERM'] as const)('%s: interrupted, exit 130, and how to go on', async (signal) => {
     const running = start(['snapshot', ...DATABASES], fixture({ endless: true }))
     await running.says('copying')
