@@ -119,7 +119,13 @@ export function assemble(
   const keyColumns = key.map((part): KeyColumn => {
     if (part.kind === 'rowid') return { name: part.name, target: HIDDEN_KEY, type: 'bigint' }
     const column = columns.find((c) => c.name === part.name)
-    return { name: part.name, target: column?.target ?? part.name, type: column?.type ?? 'text' }
+    return {
+      name: part.name,
+      target: column?.target ?? part.name,
+      type: column?.type ?? 'text',
+      ...(column?.codec === undefined ? {} : { codec: column.codec }),
+      ...(column?.labels === undefined ? {} : { labels: column.labels }),
+    }
   })
   const parents = parentsOf(source, tables)
   return {

@@ -3,7 +3,7 @@ import { codecFor, copyField, keyField } from './codec.ts'
 import { keyCandidates } from './plan-key.ts'
 import { type ExistingPlace, type Match, ruleType } from './plan-match.ts'
 import { isTime, PLAUSIBLE, plausibleName, ruleName, rulesOf } from './plan-rules.ts'
-import { asKey, columnTypes, keyTypes } from './plan-types.ts'
+import { asKey, columnTypes, keyTypes, NO_TEXT } from './plan-types.ts'
 import { type UniqueCheck, uniqueChecks } from './plan-uniques.ts'
 import { quote } from './quote.ts'
 import type { SourceColumn } from './source-schema.ts'
@@ -80,6 +80,8 @@ function* ownMeasures(match: Match): Iterable<Measure> {
         examples: true,
       }
     }
+    if (plan?.type === undefined && columnTypes(match.source, column).includes('text'))
+      yield { column: column.name, name: NO_TEXT, sql: notText(undefined, x), examples: true, screened: true }
     for (const type of keys.has(column.name) ? keyTypes(column.declared) : []) {
       const sql = `${x} IS NOT NULL AND (${keyField({ type }, x)}) IS NULL`
       yield { column: column.name, name: asKey(type), sql, examples: false }
@@ -133,7 +135,7 @@ function* ruleMeasures(column: string, rules: readonly ColumnRule[], key: boolea
     }
   }
   if (!NOT_TEXT.test(type))
-    yield { column, name: 'not text', sql: notText(first, x), examples: true, screened: true }
+    yield { column, name: NO_TEXT, sql: notText(first, x), examples: true, screened: true }
   if (!isTime(type)) return
   if (type.endsWith(' with time zone')) {
     const sql = `typeof(${x})='text' AND ${x} GLOB '${DAY}?*' AND ${x} NOT GLOB '*[Zz]' AND substr(${x},12) NOT GLOB '*[+-]*'`

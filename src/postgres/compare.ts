@@ -8,7 +8,7 @@ import { keyTextSql, shownKeySql } from './key-text.ts'
 import { sameKey } from './stage.ts'
 
 /** Differences that are told of one range. */
-const SAMPLES = 20
+export const SAMPLES = 20
 /** Characters of a value that are shown. */
 const SHOWN = 200
 /** Keys of one page. */
@@ -115,9 +115,15 @@ async function findExtras(
   return rowCount ?? 0
 }
 
+/** True where the ride's range covers the target's rows as well, so that those too many are found with it. */
+export function coversRange(table: TableSpec, { keys }: Ride): boolean {
+  return keys === undefined && coversTarget(table)
+}
+
 /** The target's part of a range, where the target's key orders as the walk does. */
-function rangeSql(table: TableSpec, { after, chunk, keys }: Ride): string | undefined {
-  if (keys !== undefined || !coversTarget(table)) return undefined
+function rangeSql(table: TableSpec, ride: Ride): string | undefined {
+  const { after, chunk } = ride
+  if (!coversRange(table, ride)) return undefined
   const key = `t.${quote(table.key.columns[0]?.target as string)}`
   const bounds = [
     ...(after === undefined ? [] : [`${key} > ${integerOf(after)}`]),
@@ -158,6 +164,10 @@ async function sampleExtras(client: pg.ClientBase, table: TableSpec, gone: strin
   return rows.map((row) => ({ table: table.name, key: row.key, kind: 'extra', columns: [] }))
 }
 
+function shownSql(text: string): string {
+  return `CASE WHEN length(${text}) > ${SHOWN} THEN left(${text}, ${SHOWN}) || '…' ELSE ${text} END`
+}
+
 async function sampleRows(
   client: pg.ClientBase,
   table: TableSpec,
@@ -168,7 +178,7 @@ async function sampleRows(
   const texts = (alias: string): string =>
     columns.length === 0
       ? 'NULL::text[]'
-      : `ARRAY[${columns.map((column) => `left(${alias}.${column.name}::text, ${SHOWN})`).join(', ')}]`
+      : `ARRAY[${columns.map((column) => shownSql(`${alias}.${column.name}::text`)).join(', ')}]`
   const flags =
     columns.length === 0
       ? 'NULL::boolean[]'

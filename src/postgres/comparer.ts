@@ -1,9 +1,10 @@
 import type pg from 'pg'
-import type { Compared, CompareTarget, KeyPage, Ride } from '../core/ports.ts'
+import { showKey } from '../core/key.ts'
+import type { Compared, CompareTarget, CopyRows, Difference, KeyPage, Ride } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { TargetUnique } from '../core/target-schema.ts'
-import { compareStage, coversTarget, readKeyPage, refuseMoved } from './compare.ts'
+import { compareStage, coversRange, coversTarget, readKeyPage, refuseMoved, SAMPLES } from './compare.ts'
 import type { Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { displaced } from './displace.ts'
@@ -12,6 +13,8 @@ import { readUniques } from './introspect.ts'
 import { keyTextSql } from './key-text.ts'
 import { copyInto, quoteList, Stages, sameKey } from './stage.ts'
 import type { BatchWriter } from './writer.ts'
+
+const NONE: CopyRows = { rows: 0, bytes: 0, read: () => [] }
 
 /** The source keeps this unique of the target as well. */
 export type KeptUnique = (table: TableSpec, unique: TargetUnique) => boolean
@@ -49,25 +52,57 @@ export class Comparer implements CompareTarget {
           const keys = table.key.columns.map((column) => column.target)
           await copyInto(client, gone, keys, ride.gone, table)
         }
+        // What has no form in the target must be set aside, and must not be in the target.
+        const unfit = [...chunk.aside.map(({ key }) => key), ...refused]
+        const unknown = unfit.length === 0 ? [] : await merger.quarantine.unknown(client, table, unfit)
+        if (unfit.length > 0 && !coversRange(table, ride))
+          await merger.quarantine.stageKeys(client, table, gone, unfit)
         const { migration } = this.#control
         const found = await compareStage(client, { table, rows: stage, gone, ride, migration })
-        const quarantined = found.quarantined + refused + chunk.aside.length
-        const compared = { ...found, rows: chunk.rows.rows, quarantined, repaired: 0, displaced: [] }
-        const wrong = found.missing + found.different
-        if (!repair || wrong + found.extra === 0) return compared
+        const lost = unknown.map((key): Difference => {
+          return { table: table.name, key: showKey(table.key.columns, key), kind: 'missing', columns: [] }
+        })
+        const compared = {
+          ...found,
+          rows: chunk.rows.rows + chunk.aside.length,
+          missing: found.missing + unknown.length,
+          quarantined: found.quarantined + unfit.length - unknown.length,
+          samples: [...lost, ...found.samples].slice(0, SAMPLES),
+          repaired: 0,
+          displaced: [],
+        }
+        const wrong = compared.missing + compared.different
+        if (!repair || wrong + compared.extra === 0) return compared
         await this.#writer.beginRepair(client, at, admission)
         let repaired = 0
         // First those that are too many: they may hold a unique value of one that is missing.
         if (found.extra > 0) repaired += await this.#takeAway(client, table, gone)
-        const moved = wrong > 0 ? await this.#displace(client, table, stage, gone) : []
-        if (wrong > 0) repaired += await merger.mend(client, table, stage, wrong)
-        return { ...compared, repaired, displaced: moved }
+        const displaced = wrong > 0 ? await this.#displace(client, table, stage, gone) : []
+        if (unknown.length > 0) {
+          await this.#transfer(client, ride, stage)
+          repaired += wrong
+        } else if (wrong > 0) repaired += await merger.mend(client, table, stage, wrong)
+        return { ...compared, repaired, displaced }
       })
     } catch (error) {
       this.#stages.forget()
       merger.forget()
       throw error
     }
+  }
+
+  /** The whole range once more, as a batch: so rows that do not fit are set aside with the reason. */
+  async #transfer(client: pg.ClientBase, { table, chunk }: Ride, stage: string): Promise<void> {
+    const { merger } = this.#writer
+    await client.query(`DELETE FROM ${stage}`)
+    await merger.begin(client)
+    await merger.merge(
+      client,
+      { table, gone: NONE, upserts: chunk.rows, aside: chunk.aside },
+      'careful',
+      true,
+    )
+    await merger.end(client)
   }
 
   /** Rows of the target by the keys in a stage, which is empty then. */

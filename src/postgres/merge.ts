@@ -134,13 +134,13 @@ export class Merger {
 
   /**
    * Loads lines into the stage of the target's own types, for a look at them. Lines that PostgreSQL refuses are left
-   * out; returns the stage and how many they are.
+   * out; returns the stage and their keys.
    */
   async load(
     client: pg.ClientBase,
     table: TableSpec,
     lines: CopyRows,
-  ): Promise<{ readonly stage: string; readonly refused: number }> {
+  ): Promise<{ readonly stage: string; readonly refused: readonly string[] }> {
     await this.#prepare(client)
     const stage = await this.#stage(client, table, 'rows')
     if (!table.columns.some((column) => isGeneric(column))) {
@@ -148,17 +148,17 @@ export class Merger {
       try {
         await copyInto(client, stage, targetColumns(table), lines, table)
         await client.query('RELEASE SAVEPOINT slipway_load')
-        return { stage, refused: 0 }
+        return { stage, refused: [] }
       } catch (error) {
         if (!isFaultOfRow(sqlstate(error))) throw error
         await client.query('ROLLBACK TO SAVEPOINT slipway_load')
       }
     }
     const gone = await this.#stage(client, table, 'mended')
-    const refused = await this.#castInto(client, table, stage, gone, lines)
+    await this.#castInto(client, table, stage, gone, lines)
+    const { rows } = await client.query('DELETE FROM pg_temp.slipway_refused RETURNING key')
     await client.query(`DELETE FROM ${gone}`)
-    await client.query('DELETE FROM pg_temp.slipway_refused')
-    return { stage, refused }
+    return { stage, refused: rows.map((row) => row.key) }
   }
 
   /** Children follow their parents; what is due, and how many rows are set aside. */

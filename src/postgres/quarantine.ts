@@ -166,6 +166,16 @@ export class Quarantine {
     )
   }
 
+  /** Those of the keys that are not set aside. */
+  async unknown(client: pg.ClientBase, table: TableSpec, keys: readonly string[]): Promise<string[]> {
+    const { rows } = await client.query(
+      `SELECT k.key FROM unnest($3::text[]) k (key) WHERE NOT EXISTS (SELECT 1 FROM slipway.quarantine q
+         WHERE q.migration = $1 AND q.direction = 'forward' AND q.tbl = $2 AND md5(q.key) = md5(k.key) AND q.key = k.key)`,
+      [this.migration, table.name, keys],
+    )
+    return rows.map((row) => row.key)
+  }
+
   /** Takes the rows that are set aside out of a stage, e.g. before it is compared with the target. Returns how many. */
   async takeOut(client: pg.ClientBase, table: TableSpec, stage: string): Promise<number> {
     if (await this.isEmpty(client)) return 0

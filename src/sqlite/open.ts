@@ -231,12 +231,12 @@ export function readFacts(database: Sqlite, path: string): SourceFacts {
     const pages = Number(database.pragma('page_count', { simple: true }))
     const journalMode = String(database.pragma('journal_mode', { simple: true }))
     const encoding = String(database.pragma('encoding', { simple: true }))
-    const size = statSync(path).size
-    // In WAL mode the newest pages may still be in the log.
-    if (readWal(path).usedBytes === 0 && size < pages * pageSize) {
+    const shorter = isShorter(database, path)
+    if (shorter !== undefined) {
+      const { size } = shorter
       throw new Failure({
         code: 'source_corrupt',
-        message: `${path} is damaged or truncated: ${size} bytes, its header says ${pages * pageSize}`,
+        message: `${path} is damaged or truncated: ${size} bytes, its header says ${shorter.pages * pageSize}`,
         remedy: "Restore it from a backup, or rescue it with sqlite3 FILE '.recover'; nothing was changed.",
       })
     }
@@ -245,6 +245,23 @@ export function readFacts(database: Sqlite, path: string): SourceFacts {
   } catch (error) {
     if (error instanceof Failure) throw error
     throw sourceFailure(path, error)
+  }
+}
+
+/**
+ * In WAL mode the newest pages may still be in the log. Looked at in a read transaction, which keeps the log from being
+ * begun anew between the questions.
+ */
+function isShorter(database: Sqlite, path: string): { size: number; pages: number } | undefined {
+  const own = !database.inTransaction
+  if (own) database.exec('BEGIN')
+  try {
+    const pageSize = Number(database.pragma('page_size', { simple: true }))
+    const pages = Number(database.pragma('page_count', { simple: true }))
+    const { size } = statSync(path)
+    return readWal(path).usedBytes === 0 && size < pages * pageSize ? { size, pages } : undefined
+  } finally {
+    if (own && database.inTransaction) database.exec('COMMIT')
   }
 }
 
