@@ -123,7 +123,7 @@ export class Terminal {
 /** `slipway start` in a sentence, as this person would type it. */
 function commandsIn(text: string, env: NodeJS.ProcessEnv): string {
   return text.replace(
-    /\bslipway (snapshot|start|status|lag|replication|uninstall)((?: (?:--[\w-]+|pause|resume)\b)*)/g,
+    /\bslipway (assess|snapshot|start|status|lag|replication|uninstall)((?: (?:--[\w-]+|pause|resume)\b)*)/g,
     (_all, command: string, rest: string) => commandLine(env, command, ...rest.split(' ').filter(Boolean)),
   )
 }

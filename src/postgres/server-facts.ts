@@ -47,6 +47,7 @@ export async function readServerFacts(
         (table): ExistingTable => ({
           table,
           ours: migration?.tables.some((spec) => spec.target === table.name) === true,
+          made: migration?.tables.some((spec) => spec.target === table.name && spec.owned) === true,
           foreignKeys: keys.rows
             .filter((row) => row.table === table.name)
             .map(({ parent, columns }) => ({ parent, columns })),

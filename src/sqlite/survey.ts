@@ -6,6 +6,7 @@ import { quote } from '../core/quote.ts'
 import type { SourceTable } from '../core/source-schema.ts'
 import { sourceTable } from './introspect.ts'
 import type { Sqlite } from './open.ts'
+import { patiently } from './patient.ts'
 import type { ReaderGate } from './reader-gate.ts'
 
 /** A read transaction ends after that long, whatever its rows weigh (trap C20); the clock is read every few rows. */
@@ -19,6 +20,7 @@ const COLUMNS_AT_ONCE = 1_000
 export interface SurveyOptions {
   readonly gate: ReaderGate
   readonly signal: AbortSignal
+  readonly path: string
   /** Of the database: `UTF-8`, `UTF-16le`, `UTF-16be`. */
   readonly encoding: string
   /** Told after each window. */
@@ -46,7 +48,7 @@ export async function surveyTable(
     do {
       await options.gate.pass(options.signal)
       options.signal.throwIfAborted()
-      database.transaction(() => read.window())()
+      await patiently(options.path, options.signal, () => database.transaction(() => read.window())())
       if (from === 0) options.onRows(read.rows)
     } while (!read.finished)
     rows = read.rows

@@ -1,8 +1,9 @@
 import type { Duplicates, Misfits } from '../core/assess/inputs.ts'
+import type { UniqueCheck } from '../core/assess/uniques.ts'
 import { copyField, keyField } from '../core/codec.ts'
 import { quote } from '../core/quote.ts'
 import type { SourceTable } from '../core/source-schema.ts'
-import type { ColumnSpec, TableSpec } from '../core/table.ts'
+import type { TableSpec } from '../core/table.ts'
 import { sourceTable } from './introspect.ts'
 import type { Sqlite } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
@@ -13,16 +14,6 @@ const EXAMPLES = 3
 /** Rows that one read transaction looks at, and columns of one SELECT. */
 const WINDOW_ROWS = 20_000
 const COLUMNS_AT_ONCE = 400
-
-/** A unique of the target to be held against the source's rows. */
-export interface UniqueCheck {
-  readonly table: SourceTable
-  readonly index: string
-  readonly columns: readonly ColumnSpec[]
-  /** Such as `lower`, by column: the target compares what it makes of the value. */
-  readonly fold: readonly ('lower' | undefined)[]
-  readonly partial: boolean
-}
 
 /** Rows of which the target would call two the same; undefined where there are none. One read transaction. */
 export function findDuplicates(database: Sqlite, check: UniqueCheck): Duplicates | undefined {
