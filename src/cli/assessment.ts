@@ -41,14 +41,21 @@ function tables({ tables: all, summary }: Assessment): string[] {
 function toDecide({ findings }: Assessment): string[] {
   const serious = findings.filter((finding) => finding.severity !== 'info')
   const groups = Map.groupBy(serious, (finding) => finding.table)
-  return [...groups].flatMap(([name, group]) => ['', name ?? 'in general', ...group.flatMap(lines)])
+  return [...groups].flatMap(([name, group]) => [
+    '',
+    name ?? 'in general',
+    ...group.flatMap((finding, index) => lines(finding, group[index + 1])),
+  ])
 }
 
-function lines(finding: Finding): string[] {
+/** A remedy that the next finding has too is told there. */
+function lines(finding: Finding, next: Finding | undefined): string[] {
   const where = finding.column === undefined ? '' : `${finding.column}: `
   const examples = finding.examples?.length ? ` (${finding.examples.join('; ')})` : ''
   const first = `  ${finding.severity.padEnd(6)}  ${where}${finding.message}${examples} [${finding.code}]`
-  return finding.remedy === undefined ? [first] : [first, `          → ${finding.remedy}`]
+  return finding.remedy === undefined || finding.remedy === next?.remedy
+    ? [first]
+    : [first, `          → ${finding.remedy}`]
 }
 
 /** Each thing once, with the places that it is about. */

@@ -40,6 +40,10 @@ function textBut(what: string, ...fitting: readonly Trait[]): Kind[] {
   const named = odd.filter(([trait]) => !fitting.includes(trait))
   return [
     ...named.map(([trait, one, several]) => kind([one, several], [trait])),
+    // Of those that would fit.
+    ...(fitting.includes('iso_date')
+      ? []
+      : [kind(['time with more than six digits', 'times with more than six digits'], ['long_fraction'])]),
     kind(
       [`text that is no ${what}`, `texts that are no ${what}`],
       ['text'],

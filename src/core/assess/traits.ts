@@ -87,15 +87,18 @@ function timeTraits(value: string, add: (trait: Trait) => void): boolean {
     else if (!isDay(Number(year), Number(month), Number(day)) || !isClock(hour, minute, second))
       add('odd_time')
     else if (hour === undefined) add('iso_date')
-    else add(zone === undefined ? 'iso_naive' : 'iso_zoned')
-    if ((fraction?.length ?? 0) > 6) add('long_fraction')
+    else {
+      add(zone === undefined ? 'iso_naive' : 'iso_zoned')
+      if ((fraction?.length ?? 0) > 6) add('long_fraction')
+    }
     return true
   }
   if (value.charCodeAt(2) !== 58) return false
   const match = TIME.exec(value)
   if (match === null) return false
-  add(isClock(match[1], match[2], match[3]) ? 'iso_time' : 'odd_time')
-  if ((match[4]?.length ?? 0) > 6) add('long_fraction')
+  const real = isClock(match[1], match[2], match[3])
+  add(real ? 'iso_time' : 'odd_time')
+  if (real && (match[4]?.length ?? 0) > 6) add('long_fraction')
   return true
 }
 

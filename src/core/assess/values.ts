@@ -3,7 +3,7 @@ import { candidateTypes, TIMESTAMP, TIMESTAMPTZ } from '../plan.ts'
 import type { SourceColumn, SourceTable } from '../source-schema.ts'
 import type { ColumnSpec, TableSpec } from '../table.ts'
 import { type ColumnFacts, counted, examplesOf, type TableFacts } from './facts.ts'
-import { describeMisfits, misfitCount, misfitExamples } from './misfit-kinds.ts'
+import { describeMisfits, listed, misfitCount, misfitExamples } from './misfit-kinds.ts'
 
 /** What the values of a table are, against the types that they go into. `spec` is undefined where there is no plan. */
 export function valueFindings(
@@ -81,6 +81,19 @@ function widened(
   // A declaration that says nothing is not broken by texts alone, only by values of several kinds.
   const says = column.declared !== '' && !(wanted === 'bigint' && candidates[1] === 'numeric')
   if (!differs || (!says && kindsOf(facts) < 2)) return []
+  const declared = column.declared === '' ? 'untyped' : column.declared
+  if (!says) {
+    return [
+      {
+        code: 'widened',
+        severity: 'warns',
+        ...at,
+        examples: examplesOf(facts, 'integer', 'real', 'text', 'blob'),
+        message: `the column (${declared}) holds values of several kinds (${describeKinds(facts)}), so it becomes ${to.type}`,
+        remedy: 'Leave it so, or choose another "type" in the plan.',
+      },
+    ]
+  }
   const count = misfitCount(facts, wanted)
   // A key, or a unique column, takes another type for the sake of its spellings, and every value fits both.
   if (count === 0) return []
@@ -91,10 +104,25 @@ function widened(
       ...at,
       count,
       examples: misfitExamples(facts, wanted),
-      message: `the column (${column.declared === '' ? 'untyped' : column.declared}) holds ${describeMisfits(facts, wanted)}, so it becomes ${to.type} and not ${wanted}`,
-      remedy: `Mend these values in SQLite, or choose in the plan: "type": ${JSON.stringify(wanted)} with "misfit": "quarantine" or a transform.`,
+      message: `the column (${declared}) holds ${describeMisfits(facts, wanted)}, so it becomes ${to.type} and not ${wanted}`,
+      remedy: `Leave it so, mend these values in SQLite, or choose in the plan: "type": ${JSON.stringify(wanted)} with "misfit": "quarantine" or a transform.`,
     },
   ]
+}
+
+function describeKinds(facts: ColumnFacts): string {
+  const kinds = [
+    ['integer', 'integers'],
+    ['real', 'reals'],
+    ['text', 'texts'],
+    ['blob', 'BLOBs'],
+  ] as const
+  return listed(
+    kinds.flatMap(([trait, several]) => {
+      const count = counted(facts, trait)
+      return count === 0 ? [] : [values(count, trait === 'blob' ? 'BLOB' : trait, several)]
+    }),
+  )
 }
 
 /** How many storage classes a column holds, numbers as one. */
