@@ -23,6 +23,8 @@ export interface SurveyOptions {
   readonly path: string
   /** Of the database: `UTF-8`, `UTF-16le`, `UTF-16be`. */
   readonly encoding: string
+  /** How long a read transaction may last; default: 250. */
+  readonly windowMs?: number
   /** Told after each window. */
   readonly onRows: (rows: number) => void
 }
@@ -44,7 +46,7 @@ export async function surveyTable(
   let rows = 0
   for (let from = 0; from === 0 || from < names.length; from += COLUMNS_AT_ONCE) {
     const some = names.slice(from, from + COLUMNS_AT_ONCE)
-    const read = new TableRead(database, table, some, tallies.slice(from), options.encoding)
+    const read = new TableRead(database, table, some, tallies.slice(from), options)
     do {
       await options.gate.pass(options.signal)
       options.signal.throwIfAborted()
@@ -109,6 +111,7 @@ class TableRead {
   readonly #columns: readonly string[]
   readonly #tallies: readonly ColumnTally[]
   readonly #encoding: string
+  readonly #windowMs: number
   readonly #walk: readonly string[]
   /** Result columns before the values: those of the walk, each with its storage class where it is a key. */
   readonly #lead: number
@@ -123,13 +126,14 @@ class TableRead {
     table: SourceTable,
     columns: readonly string[],
     tallies: readonly ColumnTally[],
-    encoding: string,
+    options: SurveyOptions,
   ) {
     this.#database = database
     this.#table = table
     this.#columns = columns
     this.#tallies = tallies
-    this.#encoding = encoding
+    this.#encoding = options.encoding
+    this.#windowMs = options.windowMs ?? WINDOW_MS
     this.#walk = walkOf(table)
     this.#lead = table.withoutRowid ? 2 * this.#walk.length : this.#walk.length
     const shown = primaryKey(table)
@@ -166,7 +170,7 @@ class TableRead {
         this.#look(row[place] as Value, place - this.#lead, long, doubts)
       }
       if (this.#walk.length === 0 || this.rows % CLOCK_EVERY > 0) continue
-      if (performance.now() - began < WINDOW_MS) continue
+      if (performance.now() - began < this.#windowMs) continue
       last = this.#place()
       break
     }
