@@ -29,8 +29,8 @@ export async function readFileFacts(database: Sqlite, path: string): Promise<Fil
   }
 }
 
-/** Views, triggers, virtual tables and collations; the application's alone. */
-export function readExtras(database: Sqlite, moved: readonly string[]): SchemaExtras {
+/** Views, triggers, virtual tables, and the collations of these tables' columns; the application's alone. */
+export function readExtras(database: Sqlite, tables: readonly string[]): SchemaExtras {
   const listed = database
     .prepare(`SELECT name, type FROM pragma_table_list WHERE schema = 'main' ORDER BY name`)
     .all() as { name: string; type: string }[]
@@ -55,7 +55,7 @@ export function readExtras(database: Sqlite, moved: readonly string[]): SchemaEx
       .map(({ name, table, sql }) => ({ name, table, sql })),
     virtual,
     tables: listed.filter((row) => row.type === 'table' || row.type === 'virtual').map((row) => row.name),
-    collations: moved.flatMap((table) => readCollations(database, table)),
+    collations: tables.flatMap((table) => readCollations(database, table)),
   }
 }
 

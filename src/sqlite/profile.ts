@@ -35,7 +35,8 @@ export async function profileTable(
   const measures: { column: string; type: string; sql: string }[] = []
   const keys = new Set(naturalKey(table)?.columns)
   for (const column of columns) {
-    const x = quote(column.name)
+    // Comparisons within a codec must not need a collation that only the application has (trap V26).
+    const x = `${quote(column.name)} COLLATE BINARY`
     measures.push({ column: column.name, type: 'values', sql: `count(${x})` })
     for (const type of columnTypes(table, column)) {
       if (type === 'bytea') continue

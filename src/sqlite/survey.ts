@@ -62,7 +62,7 @@ export async function surveyTable(
   }
 }
 
-/** About how many rows there are, for progress: both ends are found without a scan, gaps make it too high. */
+/** About how many rows there are, for progress: both ends are found without a scan, gaps make it too high. Throws where the pages cannot be read. */
 export function roughRows(database: Sqlite, table: SourceTable): number {
   const name = sourceTable(table.name)
   const counted = database.prepare(`SELECT count(*) FROM (SELECT 1 FROM ${name} LIMIT 100000)`).pluck().get()

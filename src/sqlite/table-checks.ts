@@ -71,7 +71,7 @@ function checkForeignKeys(
   }
 }
 
-/** Structure of the table's pages, and what NOT NULL, CHECK and STRICT promise. */
+/** Structure of the table's pages, and what NOT NULL and STRICT promise. */
 function quickCheck(database: Sqlite, table: SourceTable): string[] {
   try {
     const lines = database
@@ -87,6 +87,12 @@ function quickCheck(database: Sqlite, table: SourceTable): string[] {
   }
 }
 
+/** What a schema calls and this process does not have. */
+interface Found {
+  readonly functions: Set<string>
+  readonly collations: Set<string>
+}
+
 /**
  * Compiles writes on a table without running them, on a connection of its own: its schema may call functions that
  * only the application registers (trap V26). Those are registered here by name alone, so that the next one is found.
@@ -100,14 +106,18 @@ export class WriteProbe implements Disposable {
   }
 
   get #database(): Sqlite {
-    this.#open ??= new Database(this.#path, { readonly: true, fileMustExist: true, timeout: 1_000 })
+    if (this.#open === undefined) {
+      this.#open = new Database(this.#path, { readonly: true, fileMustExist: true, timeout: 1_000 })
+      // A foreign key that cannot work is a finding of its own.
+      this.#open.pragma('foreign_keys = 0')
+    }
     return this.#open
   }
 
   tryWrites(table: SourceTable): Pick<TableChecks, 'functions' | 'collations' | 'refusal'> {
     const names = table.columns.filter((column) => !column.generated).map((column) => quote(column.name))
     const all = sourceTable(table.name)
-    const found = { functions: new Set<string>(), collations: new Set<string>() }
+    const found: Found = { functions: new Set(), collations: new Set() }
     const refusals = [
       // Generated columns too: nobody else here asks for them.
       this.#compile(`SELECT * FROM ${all}`, found),
@@ -116,6 +126,7 @@ export class WriteProbe implements Disposable {
       this.#compile(`DELETE FROM ${all}`, found),
     ]
     this.#forget(found.functions)
+    this.#tryChecks(table, found)
     return {
       functions: [...found.functions].sort(),
       collations: [...found.collations].sort(),
@@ -123,37 +134,30 @@ export class WriteProbe implements Disposable {
     }
   }
 
+  /** A connection that may not write reads no CHECK constraints: an empty table of the same SQL has them. */
+  #tryChecks(table: SourceTable, found: Found): void {
+    if (!/\bCHECK\b/i.test(table.sql)) return
+    const memory = new Database(':memory:')
+    try {
+      for (const name of found.functions) register(memory, name)
+      compile(memory, () => memory.exec(table.sql), found)
+    } finally {
+      memory.close()
+    }
+  }
+
   /** Why a view cannot be read here; undefined where it can. */
   tryView(name: string): string | undefined {
-    const found = { functions: new Set<string>(), collations: new Set<string>() }
+    const found: Found = { functions: new Set(), collations: new Set() }
     const refusal = this.#compile(`SELECT * FROM ${sourceTable(name)}`, found)
     this.#forget(found.functions)
     const missing = [...found.functions, ...found.collations]
     return missing.length > 0 ? `it calls ${missing.join(', ')}, which only the application has` : refusal
   }
 
-  #compile(
-    sql: string,
-    found: { readonly functions: Set<string>; readonly collations: Set<string> },
-  ): string | undefined {
-    for (;;) {
-      try {
-        this.#database.prepare(sql)
-        return undefined
-      } catch (error) {
-        if (!isSqliteError(error)) throw error
-        const message = (error as Error).message
-        const collation = /no such collation sequence: (.+)$/.exec(message)?.[1]
-        if (collation !== undefined) {
-          found.collations.add(collation)
-          return undefined
-        }
-        const name = /(?:no such|unknown) function: ([^(]+)/.exec(message)?.[1]?.trim()
-        if (name === undefined || found.functions.has(name)) return message
-        found.functions.add(name)
-        this.#database.function(name, { varargs: true, deterministic: true }, () => null)
-      }
-    }
+  #compile(sql: string, found: Found): string | undefined {
+    const database = this.#database
+    return compile(database, () => database.prepare(sql), found)
   }
 
   /** What one table needed is asked for again by the next. */
@@ -165,4 +169,32 @@ export class WriteProbe implements Disposable {
     this.#open?.close()
     this.#open = undefined
   }
+}
+
+/** Tries until nothing is missing any more but what cannot be made up; returns what else SQLite says. */
+function compile(database: Sqlite, attempt: () => unknown, found: Found): string | undefined {
+  for (;;) {
+    try {
+      attempt()
+      return undefined
+    } catch (error) {
+      if (!isSqliteError(error)) throw error
+      const message = (error as Error).message
+      const collation = /no such collation sequence: (.+)$/.exec(message)?.[1]
+      if (collation !== undefined) {
+        found.collations.add(collation)
+        return undefined
+      }
+      // What SQLite says to a table that is ordered by an unknown collation; a write to it names the collation.
+      if (/no query solution/.test(message)) return undefined
+      const name = /(?:no such|unknown) function: ([^(]+)/.exec(message)?.[1]?.trim()
+      if (name === undefined || found.functions.has(name)) return message
+      found.functions.add(name)
+      register(database, name)
+    }
+  }
+}
+
+function register(database: Sqlite, name: string): void {
+  database.function(name, { varargs: true, deterministic: true }, () => null)
 }

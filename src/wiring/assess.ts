@@ -93,13 +93,14 @@ async function surveySource(
   const file = await patiently(path, signal, () => readFileFacts(reader, path))
   const inventory = introspect(reader, config.tables, config.excludeTables)
   const names = inventory.tables.map((table) => table.name)
-  const extras = readExtras(reader, names)
+  const readable = inventory.tables.filter(canBeRead).map((table) => table.name)
+  const extras = readExtras(reader, readable)
   observer.step(`looking at the values of ${names.length} tables`)
   const facts = new Map<string, TableFacts>()
   const checks = new Map<string, TableChecks>()
   const findings: Finding[] = []
   using probe = new WriteProbe(path)
-  const expected = new Map(inventory.tables.map((table) => [table.name, roughRows(reader, table)]))
+  const expected = new Map(inventory.tables.map((table) => [table.name, expectedRows(reader, table)]))
   const tell = (table: SourceTable, rows: number, startedAt: number, done: boolean): void =>
     observer.copied(
       status(table.name, rows, expected.get(table.name) ?? rows, performance.now() - startedAt, done),
@@ -137,6 +138,17 @@ async function surveySource(
     }),
   )
   return { survey: { file, inventory, extras, facts, checks }, viewReasons, findings }
+}
+
+/** What cannot be read is told when its values are looked at. */
+function expectedRows(reader: Sqlite, table: SourceTable): number {
+  if (!canBeRead(table)) return 0
+  try {
+    return roughRows(reader, table)
+  } catch (error) {
+    if (!isSqliteError(error)) throw error
+    return 0
+  }
 }
 
 /** A table that is ordered by a collation of the application cannot be walked here (trap V26). */
