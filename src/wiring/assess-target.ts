@@ -47,7 +47,8 @@ export async function lookAtTarget(config: Config, { observer }: AssessOptions):
     return { server, taken: await otherRelations(connection, config.postgresSchema), findings }
   } catch (error) {
     if (!(error instanceof Failure)) throw error
-    return { server: undefined, taken: new Set(), findings: [blocking('target_unreachable', error)] }
+    const code = ANSWERED.has(error.code) ? error.code : 'target_unreachable'
+    return { server: undefined, taken: new Set(), findings: [blocking(code, error)] }
   }
 }
 

@@ -17,7 +17,14 @@ import { etaSeconds, ratePerSecond } from '../core/progress.ts'
 import type { SourceTable } from '../core/source-schema.ts'
 import { readExtras, readFileFacts } from '../sqlite/file-facts.ts'
 import { introspect } from '../sqlite/introspect.ts'
-import { checkFile, isSqliteError, openReader, type Sqlite, sourceFailure } from '../sqlite/open.ts'
+import {
+  checkFile,
+  checkReadLeavesNothing,
+  isSqliteError,
+  openReader,
+  type Sqlite,
+  sourceFailure,
+} from '../sqlite/open.ts'
 import { patiently } from '../sqlite/patient.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { roughRows, surveyTable } from '../sqlite/survey.ts'
@@ -33,6 +40,7 @@ import { lookAtTarget } from './assess-target.ts'
 export async function assess(config: Config, options: AssessOptions): Promise<Assessment> {
   const path = config.sqlitePath
   checkFile(path)
+  checkReadLeavesNothing(path)
   if (options.writePlan && !options.force) refuseEditedPlan(config)
   const plan = options.writePlan ? undefined : readPlan(config)
   const reader = openReader(path)

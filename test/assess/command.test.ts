@@ -1,4 +1,5 @@
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import type { PlanFile } from '../../src/core/plan-file.ts'
 import { assess } from '../support/assess.ts'
@@ -54,6 +55,42 @@ describe('exit codes', () => {
     const encrypted = await slipway.run(['assess'])
     expect([encrypted.code, encrypted.stderr]).toEqual([3, expect.stringMatching(/not an SQLite database/)])
   })
+})
+
+test('a file that another process keeps for itself: told, and looked at afterwards', async () => {
+  await using scenario = await Scenario.prepare({ source: ['PRAGMA journal_mode = DELETE', ...CLEAN] })
+  const holding = new Database(scenario.path)
+  holding.exec('BEGIN EXCLUSIVE')
+  const refused = await scenario.slipway.run(['assess'])
+  expect([refused.code, refused.stderr]).toEqual([3, expect.stringMatching(/locked by another process/)])
+  holding.exec('COMMIT')
+  holding.close()
+  expect((await assess(scenario)).serious).toEqual(['warns journal_not_wal'])
+})
+
+test('facts of the file', async () => {
+  await using scenario = await Scenario.prepare({
+    first: [`PRAGMA encoding = 'UTF-16le'`, 'PRAGMA auto_vacuum = 2'],
+    source: [...CLEAN, 'PRAGMA user_version = 7'],
+  })
+  // A connection that stays, and never checkpoints.
+  const application = new Database(scenario.path)
+  application.pragma('wal_autocheckpoint = 0')
+  application.exec('CREATE TABLE large (id INTEGER PRIMARY KEY, b BLOB)')
+  application.exec('INSERT INTO large VALUES (1, randomblob(2000000))')
+  const { assessment, serious, find } = await assess(scenario, [], { MAX_WAL_MB: '1' })
+  application.close()
+  expect(serious).toEqual(['warns wal_large'])
+  expect(find('user_version')?.message).toContain('7')
+  expect(find('encoding_utf16')).toMatchObject({ severity: 'info' })
+  expect(assessment.source).toMatchObject({
+    journalMode: 'wal',
+    encoding: 'UTF-16le',
+    autoVacuum: 'incremental',
+    captured: false,
+    writerVersion: expect.stringMatching(/^3\.\d+\.\d+$/),
+  })
+  expect(assessment.source.walBytes).toBeGreaterThan(2_000_000)
 })
 
 describe('for people', () => {
