@@ -1,8 +1,6 @@
 import type { FileFacts, SchemaExtras } from '../core/assess/inputs.ts'
-import { quote } from '../core/quote.ts'
 import { readControl } from './capture.ts'
-import { sourceTable } from './introspect.ts'
-import { isSqliteError, readFacts, type Sqlite } from './open.ts'
+import { readFacts, type Sqlite } from './open.ts'
 import { readWal } from './wal.ts'
 import { lastWriter, walResetWarning } from './writer-version.ts'
 
@@ -29,8 +27,8 @@ export async function readFileFacts(database: Sqlite, path: string): Promise<Fil
   }
 }
 
-/** Views, triggers, virtual tables, and the collations of these tables' columns; the application's alone. */
-export function readExtras(database: Sqlite, tables: readonly string[]): SchemaExtras {
+/** Views, triggers and virtual tables; the application's alone. */
+export function readExtras(database: Sqlite): SchemaExtras {
   const listed = database
     .prepare(`SELECT name, type FROM pragma_table_list WHERE schema = 'main' ORDER BY name`)
     .all() as { name: string; type: string }[]
@@ -55,30 +53,5 @@ export function readExtras(database: Sqlite, tables: readonly string[]): SchemaE
       .map(({ name, table, sql }) => ({ name, table, sql })),
     virtual,
     tables: listed.filter((row) => row.type === 'table' || row.type === 'virtual').map((row) => row.name),
-    collations: tables.flatMap((table) => readCollations(database, table)),
   }
-}
-
-/** No pragma tells the collation of a column, but the program of a comparison names it. */
-function readCollations(database: Sqlite, table: string): SchemaExtras['collations'] {
-  const columns = database
-    .prepare('SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0')
-    .pluck()
-    .all(table) as string[]
-  return columns.flatMap((column) => {
-    try {
-      const program = database
-        .prepare(`EXPLAIN SELECT ${quote(column)} = '' FROM ${sourceTable(table)}`)
-        .all() as { p4: string | null }[]
-      const found = program.map((step) => /^(.+)-(?:8|16LE|16BE)$/.exec(step.p4 ?? '')?.[1])
-      const collation = found.find((name) => name !== undefined && name.toUpperCase() !== 'BINARY')
-      return collation === undefined ? [] : [{ table, column, collation: collation.toUpperCase() }]
-    } catch (error) {
-      const unknown = isSqliteError(error)
-        ? /no such collation sequence: (.+)/.exec((error as Error).message)?.[1]
-        : undefined
-      if (unknown === undefined) throw error
-      return [{ table, column, collation: unknown }]
-    }
-  })
 }

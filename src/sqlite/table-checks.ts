@@ -19,17 +19,13 @@ export function checkTable(
 ): TableChecks {
   return {
     ...probe.tryWrites(table),
-    ...checkForeignKeys(database, table, new Set(tables.map((name) => name.toLowerCase()))),
+    orphans: findOrphans(database, table, new Set(tables.map((name) => name.toLowerCase()))),
     damage: quickCheck(database, table),
   }
 }
 
-function checkForeignKeys(
-  database: Sqlite,
-  table: SourceTable,
-  there: ReadonlySet<string>,
-): { orphans: readonly Orphans[]; mismatched: readonly string[] } {
-  if (table.foreignKeys.length === 0) return { orphans: [], mismatched: [] }
+function findOrphans(database: Sqlite, table: SourceTable, there: ReadonlySet<string>): Orphans[] {
+  if (table.foreignKeys.length === 0) return []
   const found = new Map<bigint, { count: number; examples: string[] }>()
   let seen = 0
   try {
@@ -49,26 +45,22 @@ function checkForeignKeys(
     }
   } catch (error) {
     if (!isSqliteError(error)) throw error
-    const message = (error as Error).message
-    // A collation of the application keeps the rows from being looked up: that is a finding of its own.
-    return { orphans: [], mismatched: /mismatch/.test(message) ? [message] : [] }
+    // A collation of the application, or a parent that is not unique: both are findings of their own.
+    return []
   }
   const ids = [...found.keys()].sort((a, b) => Number(a - b))
-  return {
-    mismatched: [],
-    orphans: ids.map((id) => {
-      // The inventory lists foreign keys in the order of their ids.
-      const key = table.foreignKeys[Number(id)]
-      const { count, examples } = found.get(id) as { count: number; examples: string[] }
-      return {
-        columns: key?.columns ?? [],
-        parent: key?.parent ?? '',
-        count,
-        more: seen === MOST_ORPHANS,
-        examples,
-      }
-    }),
-  }
+  return ids.map((id) => {
+    // The inventory lists foreign keys in the order of their ids.
+    const key = table.foreignKeys[Number(id)]
+    const { count, examples } = found.get(id) as { count: number; examples: string[] }
+    return {
+      columns: key?.columns ?? [],
+      parent: key?.parent ?? '',
+      count,
+      more: seen === MOST_ORPHANS,
+      examples,
+    }
+  })
 }
 
 /** Structure of the table's pages, and what NOT NULL and STRICT promise. */

@@ -2,27 +2,8 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Config } from '../core/config.ts'
-import { Failure, messageOf } from '../core/errors.ts'
+import { Failure } from '../core/errors.ts'
 import type { PlanFile } from '../core/plan-file.ts'
-
-/** The plan of PLAN_FILE; undefined where none was named and none is there. */
-export function readPlan(config: Config): PlanFile | undefined {
-  if (!existsSync(config.planFile)) return undefined
-  try {
-    const plan = JSON.parse(readFileSync(config.planFile, 'utf8')) as Partial<PlanFile> | null
-    if (plan?.version !== 1 || typeof plan.tables !== 'object')
-      throw new Error('it has no "version": 1 and "tables"')
-    return plan as PlanFile
-  } catch (cause) {
-    throw new Failure({
-      code: 'plan_unreadable',
-      exit: 2,
-      message: `PLAN_FILE: ${config.planFile} is no plan (${messageOf(cause)})`,
-      remedy: 'Mend it, or write it anew: slipway assess --write-plan --force',
-      cause,
-    })
-  }
-}
 
 /** Throws where a plan is there that a person wrote or edited: it is not to be lost by the way. */
 export function refuseEditedPlan(config: Config): void {

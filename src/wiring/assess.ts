@@ -1,22 +1,21 @@
 import type { AssessOptions } from '../cli/work.ts'
 import { type Assessment, assemble } from '../core/assess/assessment.ts'
-import { decided } from '../core/assess/decisions.ts'
+import { explained } from '../core/assess/explained.ts'
 import type { TableFacts } from '../core/assess/facts.ts'
 import type { SourceSurvey, TableChecks } from '../core/assess/inputs.ts'
-import { proposePlan } from '../core/assess/propose.ts'
 import { relationFindings } from '../core/assess/relations.ts'
-import { collationFindings, schemaFindings } from '../core/assess/schema.ts'
+import { sourceSchemaFindings } from '../core/assess/schema.ts'
 import { sourceFindings } from '../core/assess/source.ts'
 import { targetFindings } from '../core/assess/target.ts'
-import { valueFindings } from '../core/assess/values.ts'
+import { byteProposals, valueFindings } from '../core/assess/values.ts'
 import type { Config } from '../core/config.ts'
 import type { Finding } from '../core/finding.ts'
 import type { TableStatus } from '../core/operator.ts'
-import { BUILT_IN_COLLATIONS } from '../core/plan.ts'
+import type { PlanFile } from '../core/plan-file.ts'
+import { planFileOf } from '../core/plan-write.ts'
 import { etaSeconds, ratePerSecond } from '../core/progress.ts'
 import type { SourceTable } from '../core/source-schema.ts'
 import { readExtras, readFileFacts } from '../sqlite/file-facts.ts'
-import { introspect } from '../sqlite/introspect.ts'
 import {
   checkFile,
   checkReadLeavesNothing,
@@ -26,12 +25,15 @@ import {
   sourceFailure,
 } from '../sqlite/open.ts'
 import { patiently } from '../sqlite/patient.ts'
+import { foreignCollation } from '../sqlite/profile.ts'
 import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { roughRows, surveyTable } from '../sqlite/survey.ts'
 import { checkTable, WriteProbe } from '../sqlite/table-checks.ts'
 import { planForAssess } from './assess-plan.ts'
-import { readPlan, refuseEditedPlan, writePlan } from './assess-plan-file.ts'
-import { lookAtTarget } from './assess-target.ts'
+import { refuseEditedPlan, writePlan } from './assess-plan-file.ts'
+import { lookAtTarget, type SeenTarget } from './assess-target.ts'
+import { loadPlan } from './plan-file.ts'
+import { type Planning, readInventory } from './planning.ts'
 
 /**
  * `slipway assess`: looks at every value and at both schemas, and says what will not fit and where. Reads only, on
@@ -42,45 +44,64 @@ export async function assess(config: Config, options: AssessOptions): Promise<As
   checkFile(path)
   checkReadLeavesNothing(path)
   if (options.writePlan && !options.force) refuseEditedPlan(config)
-  const plan = options.writePlan ? undefined : readPlan(config)
+  // Written anew it holds what would be proposed if there were none.
+  const plan = options.writePlan ? null : (loadPlan(config) ?? null)
   const reader = openReader(path)
   try {
-    const { server, taken, findings: ofTarget } = await lookAtTarget(config, options)
+    await using target = await lookAtTarget(config, options)
     const gate = new ReaderGate(path, config.maxWalMb * 1024 * 1024)
-    const { survey, viewReasons, findings: unreadable } = await surveySource(reader, config, gate, options)
+    const surveyed = await surveySource(reader, config, plan, gate, options)
+    const { survey } = surveyed
     options.observer.step('planning')
     const { signal } = options
-    const schema = config.postgresSchema
-    const request = { database: reader, survey, server, taken, schema, gate, signal }
-    const { planned, findings, leftBehind } = await patiently(path, signal, () => planForAssess(request))
-    const found: readonly Finding[] = [
-      ...ofTarget,
-      ...sourceFindings(survey, config.maxWalMb * 1024 * 1024),
-      ...unreadable,
-      ...survey.inventory.tables.flatMap((table) => {
-        const spec = planned.find((each) => each.spec.name === table.name)?.spec
-        return valueFindings(table, survey.facts.get(table.name), spec)
-      }),
-      ...findings,
-      ...relationFindings(survey),
-      ...schemaFindings(survey, leftBehind, viewReasons),
-      ...collationFindings(survey),
-      ...(server === undefined ? [] : targetFindings(server, planned)),
-    ]
-    const beside = found.map((finding) => decided(finding, plan))
-    if (options.writePlan) writePlan(config, proposePlan(planned, survey.facts))
+    const request = { config, database: reader, survey, target, plan, gate, signal }
+    const planning = await patiently(path, signal, () => planForAssess(request))
+    const found = findingsOf(config, surveyed, target, planning)
+    if (options.writePlan) {
+      const { inventory, planned } = planning
+      writePlan(
+        config,
+        planFileOf({
+          schema: config.postgresSchema,
+          tables: planned,
+          findings: found,
+          skipped: inventory.skipped,
+          proposals: byteProposals(planned, found),
+        }),
+      )
+    }
     return {
-      ...assemble(survey, server, planned, beside),
-      plan:
-        options.writePlan || plan !== undefined
-          ? { path: config.planFile, written: options.writePlan }
-          : null,
+      ...assemble(survey, target.server, planning.planned, found),
+      plan: options.writePlan || plan !== null ? { path: config.planFile, written: options.writePlan } : null,
     }
   } catch (error) {
     throw isSqliteError(error) ? sourceFailure(path, error) : error
   } finally {
     reader.close()
   }
+}
+
+function findingsOf(
+  config: Config,
+  { survey, viewReasons, findings: unreadable }: Surveyed,
+  { server, findings: ofTarget }: SeenTarget,
+  { planned, findings }: Planning,
+): Finding[] {
+  const { facts, inventory } = survey
+  return [
+    ...ofTarget,
+    ...sourceFindings(survey, config.maxWalMb * 1024 * 1024),
+    ...unreadable,
+    ...planned.flatMap((table) => valueFindings(table, facts.get(table.source.name))),
+    ...findings.map((finding) => {
+      const source = inventory.tables.find(({ name }) => name === finding.table)
+      const spec = planned.find((each) => each.source.name === finding.table)?.spec
+      return explained(finding, source, spec, facts.get(finding.table ?? ''))
+    }),
+    ...relationFindings(survey),
+    ...sourceSchemaFindings(survey, viewReasons),
+    ...(server === undefined ? [] : targetFindings(server, planned)),
+  ]
 }
 
 interface Surveyed {
@@ -94,15 +115,15 @@ interface Surveyed {
 async function surveySource(
   reader: Sqlite,
   config: Config,
+  plan: PlanFile | null,
   gate: ReaderGate,
   { observer, signal }: AssessOptions,
 ): Promise<Surveyed> {
   const path = config.sqlitePath
   const file = await patiently(path, signal, () => readFileFacts(reader, path))
-  const inventory = introspect(reader, config.tables, config.excludeTables)
+  const inventory = readInventory(config, reader, plan)
   const names = inventory.tables.map((table) => table.name)
-  const readable = inventory.tables.filter(canBeRead).map((table) => table.name)
-  const extras = readExtras(reader, readable)
+  const extras = readExtras(reader)
   observer.step(`looking at the values of ${names.length} tables`)
   const facts = new Map<string, TableFacts>()
   const checks = new Map<string, TableChecks>()
@@ -161,8 +182,7 @@ function expectedRows(reader: Sqlite, table: SourceTable): number {
 
 /** A table that is ordered by a collation of the application cannot be walked here (trap V26). */
 function canBeRead(table: SourceTable): boolean {
-  const parts = table.indexes.filter((index) => index.origin === 'pk').flatMap((index) => index.parts)
-  return !table.withoutRowid || parts.every((part) => BUILT_IN_COLLATIONS.has(part.collation.toUpperCase()))
+  return foreignCollation(table) === undefined
 }
 
 function status(

@@ -149,16 +149,16 @@ describe('the plan', () => {
     expect(first.result.code).toBe(3)
     const plan = JSON.parse(readFileSync(path, 'utf8')) as PlanFile
     expect(plan).toMatchObject({ version: 1, schema: 'public' })
-    expect(plan.tables.t).toMatchObject({ target: 't', key: ['id'], duplicates: 'fail' })
-    expect(plan.tables.t?.columns?.a).toMatchObject({ declared: 'TEXT', type: 'text', misfit: 'widen' })
+    expect(plan.tables.t).toMatchObject({ target: 't', key: ['id'] })
+    expect(plan.tables.t?.columns?.a).toMatchObject({ declared: 'TEXT', target: 'a', type: 'bytea' })
     expect(plan.tables.t?.columns?.a?.note).toContain('strip_nul')
-    expect(plan.tables.t?.columns?.n).toEqual({ declared: 'INTEGER', type: 'bigint' })
+    expect(plan.tables.t?.columns?.n).toEqual({ declared: 'INTEGER', target: 'n', type: 'bigint' })
 
     // Decided: no more than good to know.
     const decided = await assess(scenario)
     expect(decided.result.code).toBe(0)
     expect(decided.find('text_nul')).toMatchObject({ severity: 'info' })
-    expect(decided.find('text_nul')?.message).toContain('misfit "widen"')
+    expect(decided.find('text_nul')?.message).toContain('type bytea')
 
     // As it was written it is ours to write anew, and comes out the same.
     const text = readFileSync(path, 'utf8')
@@ -177,7 +177,10 @@ describe('the plan', () => {
     await using scenario = await Scenario.prepare({ source: CLEAN })
     writeFileSync(scenario.workspace.file('slipway.plan.json'), '{ "tables"')
     const result = await scenario.slipway.run(['assess'])
-    expect([result.code, result.stderr]).toEqual([2, expect.stringMatching(/PLAN_FILE: .* is no plan/)])
+    expect([result.code, result.stderr]).toEqual([
+      2,
+      expect.stringMatching(/^error: the plan .*slipway\.plan\.json is not usable: it is no JSON/),
+    ])
   })
 })
 

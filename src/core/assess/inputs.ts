@@ -36,12 +36,6 @@ export interface SchemaExtras {
   }[]
   /** Every table of the source, moved or not, virtual ones too. */
   readonly tables: readonly string[]
-  /** Columns that compare by another collation than BINARY. */
-  readonly collations: readonly {
-    readonly table: string
-    readonly column: string
-    readonly collation: string
-  }[]
 }
 
 /** Rows that break a foreign key of a table. */
@@ -57,8 +51,6 @@ export interface Orphans {
 /** What was tried on a table, beside reading its values. */
 export interface TableChecks {
   readonly orphans: readonly Orphans[]
-  /** Foreign keys that SQLite itself calls impossible: their parent columns are not unique. */
-  readonly mismatched: readonly string[]
   /** Sentences of PRAGMA quick_check. */
   readonly damage: readonly string[]
   /** Functions and collations that its schema calls and that only the application has (trap V26). */
@@ -66,28 +58,6 @@ export interface TableChecks {
   readonly collations: readonly string[]
   /** What else SQLite says to writes on it here. */
   readonly refusal: string | undefined
-}
-
-/** Rows that hold the same value in what is unique in the target. */
-export interface Duplicates {
-  readonly table: string
-  readonly index: string
-  readonly columns: readonly string[]
-  readonly groups: number
-  readonly more: boolean
-  /** `id=1 and id=7`. */
-  readonly examples: readonly string[]
-  /** The target's index holds only some rows, by a condition that SQLite cannot judge. */
-  readonly partial: boolean
-}
-
-/** Values of a column of an existing table that its type does not take. */
-export interface Misfits {
-  readonly table: string
-  readonly column: string
-  readonly type: string
-  readonly count: number
-  readonly examples: readonly string[]
 }
 
 export interface SourceSurvey {

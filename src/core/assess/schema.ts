@@ -1,34 +1,22 @@
 import type { Finding } from '../finding.ts'
-import { BUILT_IN_COLLATIONS } from '../plan.ts'
+import { BUILT_IN_COLLATIONS } from '../plan-types.ts'
 import type { SourceTable } from '../source-schema.ts'
 import type { SourceSurvey } from './inputs.ts'
 import { listed } from './misfit-kinds.ts'
-
-/** A part of a table's schema that PostgreSQL does not get, in a table that slipway makes. */
-export interface LeftBehind {
-  readonly table: string
-  readonly kind: 'index' | 'unique' | 'default' | 'check' | 'generated'
-  readonly column?: string | undefined
-  /** Of the index; the text of a default. */
-  readonly name?: string | undefined
-  readonly reason: string
-}
 
 const MODULES: readonly (readonly [RegExp, string])[] = [
   [/^fts/i, 'Full text: a tsvector column with a GIN index, or pg_trgm.'],
   [/^rtree|^geopoly/i, 'Ranges and boxes: a GiST index, or PostGIS.'],
 ]
 
-/** What stays behind, and what is different, of the parts of a schema. */
-export function schemaFindings(
+/** What is no table and stays behind, and what is special about a table. What of its DDL stays behind is not told here. */
+export function sourceSchemaFindings(
   survey: SourceSurvey,
-  leftBehind: readonly LeftBehind[],
   viewReasons: ReadonlyMap<string, string>,
 ): Finding[] {
   return [
     ...notTables(survey, viewReasons),
     ...survey.inventory.tables.flatMap((table) => [...tableFindings(table, survey)]),
-    ...leftBehind.map(behind),
   ]
 }
 
@@ -73,17 +61,6 @@ function* notTables(
 function* tableFindings(table: SourceTable, { extras, checks }: SourceSurvey): Iterable<Finding> {
   const at = { table: table.name }
   const triggers = extras.triggers.filter((trigger) => same(trigger.table, table.name))
-  if (triggers.length > 0) {
-    yield {
-      code: 'trigger_left_behind',
-      severity: 'warns',
-      ...at,
-      count: triggers.length,
-      examples: triggers.map((trigger) => trigger.name),
-      message: `${triggers.length === 1 ? 'a trigger goes' : `${triggers.length} triggers go`} on in SQLite and ${triggers.length === 1 ? 'is' : 'are'} not made in PostgreSQL`,
-      remedy: 'Write them anew in PostgreSQL; while SQLite leads they do not act there.',
-    }
-  }
   const ignoring = triggers.filter((trigger) => /\bRAISE\s*\(\s*IGNORE\s*\)/i.test(trigger.sql))
   if (ignoring.length > 0) {
     yield {
@@ -159,49 +136,6 @@ function* shape(table: SourceTable): Iterable<Finding> {
         'while slipway captures, DROP INDEX and then DROP COLUMN of a unique column fails in the application with an error that names a _slipway_ trigger',
       remedy: 'Before such a migration: slipway uninstall; after it: slipway snapshot',
     }
-  }
-}
-
-/** Columns that compare without regard to case or blanks, and will not in PostgreSQL (trap V10). */
-export function collationFindings({ extras }: SourceSurvey): Finding[] {
-  return extras.collations
-    .filter(({ collation }) => BUILT_IN_COLLATIONS.has(collation))
-    .map(({ table, column, collation }) => ({
-      code: collation === 'NOCASE' ? 'nocase_queries' : 'rtrim_queries',
-      severity: 'warns',
-      table,
-      column,
-      message:
-        collation === 'NOCASE'
-          ? "the column compares without regard to case (ASCII), and a PostgreSQL column does not: queries like = 'x' find less"
-          : 'the column compares without trailing blanks, and a PostgreSQL column does not',
-      remedy:
-        collation === 'NOCASE'
-          ? 'Compare lower(…) on both sides, or make the column citext in a table of your own migrations.'
-          : 'Compare rtrim(…) on both sides.',
-    }))
-}
-
-const BEHIND: Readonly<Record<LeftBehind['kind'], readonly [code: string, what: string]>> = {
-  index: ['index_left_behind', 'the index'],
-  unique: ['unique_left_behind', 'the unique index'],
-  default: ['default_left_behind', 'the default'],
-  check: ['check_left_behind', 'CHECK'],
-  generated: ['generated_left_behind', 'the generated column'],
-}
-
-function behind({ table, kind, column, name, reason }: LeftBehind): Finding {
-  const [code, what] = BEHIND[kind]
-  const wayBack = kind === 'unique' || kind === 'check'
-  return {
-    code,
-    severity: 'warns',
-    table,
-    ...(column === undefined ? {} : { column }),
-    message:
-      `${what}${name === undefined ? '' : ` ${name}`} is not carried over: ${reason}` +
-      (wayBack ? '; PostgreSQL will take rows that SQLite would refuse on the way back' : ''),
-    remedy: "Make it in PostgreSQL by the application's own migrations, where it is needed.",
   }
 }
 

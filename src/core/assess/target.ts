@@ -70,6 +70,27 @@ function* lacks({ source, spec }: PlannedTable, server: ServerFacts): Iterable<F
   }
   if (/\bCHECK\s*\(/i.test(source.sql) && existing.checks === 0)
     yield finding('target_lacks_check', 'the CHECK constraints', [])
+  yield* collations(source, spec, existing)
+}
+
+/** Columns that compare without regard to case or blanks, and will not in PostgreSQL (trap V10). */
+function* collations(source: SourceTable, spec: TableSpec, { table }: ExistingTable): Iterable<Finding> {
+  for (const { name, collation } of source.columns) {
+    const target = table.columns.find((each) => each.name === targetOf(spec, name))
+    if (target?.exact !== true || !(collation === 'NOCASE' || collation === 'RTRIM')) continue
+    if (!/^(text|char)/.test(target.base ?? target.type)) continue
+    yield {
+      code: 'collation_differs',
+      severity: 'warns',
+      table: source.name,
+      column: name,
+      message: `${source.name}.${name} is compared by ${collation} in SQLite and byte by byte in PostgreSQL`,
+      remedy:
+        collation === 'NOCASE'
+          ? 'Compare lower(column) in queries, or make the column citext.'
+          : 'Compare rtrim(column) in queries.',
+    }
+  }
 }
 
 function targetOf(spec: TableSpec, name: string | undefined): string | undefined {
@@ -102,12 +123,4 @@ function describeUnique(index: SourceIndex): string {
 
 function sameSet(some: readonly (string | undefined)[], others: readonly (string | undefined)[]): boolean {
   return some.length === others.length && some.every((name) => name !== undefined && others.includes(name))
-}
-
-/** Uniques of the source on plain columns. */
-export function plainUniques(source: SourceTable): SourceIndex[] {
-  return source.indexes.filter(
-    (index) =>
-      index.unique && index.where === undefined && index.parts.every((part) => part.column !== undefined),
-  )
 }
