@@ -58,6 +58,7 @@ export function planOwn(
         table: source.name,
         column: column.name,
         message: `${source.name}.${column.name || 'the column without a name'} becomes ${own.target}: ${own.why}`,
+        remedy: 'Leave it so, or choose another name in the plan (target).',
       })
     }
     return [planner.column(column, entry?.target ?? own.target, inKey.has(column.name))]
@@ -188,6 +189,8 @@ class OwnColumns {
         (spellings || (inKey && misfits === 0)
           ? 'it is in a key or a unique, where two spellings of a value must stay two'
           : 'not every value fits'),
+      remedy:
+        'Leave it so, mend these values in SQLite, or name in the plan another "type", a transform, or "misfit": "quarantine".',
     })
   }
 }

@@ -90,10 +90,11 @@ export async function planSource(deps: PlanningDeps): Promise<Planning> {
     const profile = await profileTable(reader, match, deps.gate, signal)
     profiles.set(match.source.name, { ...profile, widened: widenedOf(deps.widened, match.source.name) })
   }
+  const left = new Set(unreadable.map(({ table }) => table))
   const { tables, findings } = planTables({
     ...input,
     profiles,
-    only,
+    only: new Set(looked.map(({ source }) => source.name).filter((name) => !left.has(name))),
     skipped: inventory.skipped.map(({ name }) => name),
   })
   if (connection !== undefined) await refuseUnknownTypes(connection, tables, config)

@@ -116,7 +116,20 @@ test('the plan that it proposes is one that a snapshot goes through with', { tim
     `SELECT table_name || '.' || column_name AS c FROM information_schema.columns
      WHERE table_schema = 'public' AND data_type = 'bytea' ORDER BY 1`,
   )
-  expect(columns.map(({ c }) => c)).toEqual([])
+  // Declared so, or with BLOBs among the values, or with texts that are none.
+  expect(columns.map(({ c }) => c)).toEqual([
+    'defaults.bytes',
+    'key_blob.k',
+    'key_kinds.k',
+    'kinds.free',
+    'kinds.words',
+    'large.bytes',
+    'strict_all.b',
+    'strict_all.t',
+    'texts.invalid',
+    'texts.nul',
+    'texts.surrogate',
+  ])
 
   // Once it has begun, its own rows and tables are no obstacle.
   const after = await assess(scenario)

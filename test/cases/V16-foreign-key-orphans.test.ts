@@ -21,7 +21,7 @@ test('rows without a parent are counted and named; those with one, or with NULL,
   })
   const { result, serious, find } = await assess(scenario)
   expect(serious).toEqual([
-    'warns foreign_key_no_parent lost.gone',
+    'warns foreign_key_left_out lost.gone',
     'warns foreign_key_orphans children',
     'warns foreign_key_orphans children.code',
     'warns foreign_key_orphans children.parent',
@@ -48,9 +48,11 @@ test('a foreign key to columns that are not unique, or to a table that stays beh
   })
   const { serious, find } = await assess(scenario)
   expect(serious).toEqual([
-    'warns foreign_key_mismatch children',
-    'warns foreign_key_not_moved others.parent',
+    'warns foreign_key_left_out children.code',
+    'warns foreign_key_left_out others.parent',
   ])
+  expect(find('foreign_key_left_out', 'children')?.message).toContain('needs a plain unique index')
+  expect(find('foreign_key_left_out', 'others')?.message).toContain('left_out is not moved')
   expect(find('table_excluded')).toMatchObject({ severity: 'info', table: 'left_out' })
 })
 

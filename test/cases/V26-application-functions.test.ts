@@ -48,7 +48,7 @@ test('they are named by table, and every value that can be read is', { timeout: 
   await using scenario = await Scenario.prepare({})
   await application(scenario.path, SCHEMA)
   const { result, serious, find, assessment } = await assess(scenario)
-  expect(serious.filter((line) => !line.includes('left_behind'))).toEqual([
+  expect(serious).toEqual([
     'blocks source_collation clustered.k',
     'warns application_collation clustered',
     'warns application_collation keyed',
@@ -57,8 +57,18 @@ test('they are named by table, and every value that can be read is', { timeout: 
     'warns application_function computed',
     'warns application_function indexed',
     'warns application_function triggered',
+    'warns check_left_out checked',
+    'warns collation_differs keyed.k',
+    'warns collation_differs sorted.v',
+    'warns generated_left_out computed.w',
     'warns hidden_key keyed',
+    'warns index_left_out indexed',
+    'warns index_left_out keyed',
+    'warns index_left_out sorted',
+    'warns triggers_left_out triggered',
+    'warns view_left_behind shown',
   ])
+  expect(find('hidden_key', 'keyed')?.message).toContain('a collation that only the application has')
   expect(find('application_function', 'triggered')?.examples).toEqual(['fold', 'notify'])
   expect(find('application_function', 'checked')?.examples).toEqual(['is_fine'])
   expect(find('view_left_behind', 'shown')?.message).toContain('it calls fold')
@@ -66,6 +76,27 @@ test('they are named by table, and every value that can be read is', { timeout: 
   const rows = new Map(assessment.tables.map((each) => [each.table, each.rows]))
   expect([...rows.values()]).toEqual([1, 0, 1, 1, 1, 1, 1, 1])
   expect(rows.get('clustered')).toBe(0)
+})
+
+test('columns that only the application can compare are held against the types of an existing table', {
+  timeout: 60_000,
+}, async () => {
+  await using scenario = await Scenario.prepare({
+    target:
+      'CREATE TABLE sorted (id bigint PRIMARY KEY, at timestamptz, ok boolean, n numeric(5,2) UNIQUE, t text UNIQUE)',
+  })
+  await application(
+    scenario.path,
+    `CREATE TABLE sorted (id INTEGER PRIMARY KEY, at TEXT COLLATE human, ok TEXT COLLATE human, n TEXT COLLATE human, t TEXT COLLATE human);
+     INSERT INTO sorted VALUES (1, '2024-01-01T00:00:00Z', 'true', '1.5', 'a'), (2, 'now', 'maybe', '1.50', 'A'), (3, NULL, NULL, NULL, 'a')`,
+  )
+  const { serious } = await assess(scenario)
+  expect(serious.filter((line) => line.startsWith('blocks'))).toEqual([
+    'blocks duplicates sorted',
+    'blocks duplicates sorted',
+    'blocks values_do_not_fit sorted.at',
+    'blocks values_do_not_fit sorted.ok',
+  ])
 })
 
 test('capture breaks no write of the application', { timeout: 60_000 }, async () => {

@@ -38,8 +38,6 @@ function remedyOf(
   to: ColumnSpec,
   facts: ColumnFacts,
 ): string | undefined {
-  if (code === 'widened' && remedy === undefined)
-    return 'Leave it so, mend these values in SQLite, or name in the plan another "type", a transform, or "misfit": "quarantine".'
   if (code !== 'values_do_not_fit' || severity !== 'blocks') return remedy
   const some = transformsFor(facts, to.type)
   if (some.length === 0) return remedy
