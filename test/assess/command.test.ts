@@ -173,6 +173,44 @@ describe('the plan', () => {
     expect(readFileSync(path, 'utf8')).toBe(text)
   })
 
+  test('leaves behind rows whose key is no text, and keeps NULLs out of what is NOT NULL', {
+    timeout: 60_000,
+  }, async () => {
+    await using scenario = await Scenario.prepare({
+      source: [
+        'CREATE TABLE k (k TEXT PRIMARY KEY, v TEXT)',
+        `INSERT INTO k VALUES ('a', 'x'), ('b' || char(0), 'y')`,
+        'CREATE TABLE c (k TEXT PRIMARY KEY, v TEXT UNIQUE) WITHOUT ROWID',
+        `INSERT INTO c VALUES ('a', 'x'), ('b' || char(0), 'y'), ('c', CAST(x'ff' AS TEXT))`,
+        'CREATE TABLE w (k TEXT PRIMARY KEY) WITHOUT ROWID',
+        `INSERT INTO w VALUES ('a'), (CAST(x'ff' AS TEXT))`,
+        'CREATE TABLE n (id INTEGER PRIMARY KEY, m INTEGER)',
+        'INSERT INTO n VALUES (1, 1), (2, NULL)',
+        'PRAGMA writable_schema = 1',
+        `UPDATE sqlite_schema SET sql = replace(sql, 'm INTEGER', 'm INTEGER NOT NULL') WHERE name = 'n'`,
+        'PRAGMA writable_schema = RESET',
+      ],
+    })
+    expect((await assess(scenario, ['--write-plan'])).serious).toEqual([
+      'blocks null_in_not_null n.m',
+      'blocks text_invalid_utf8 c.v',
+      'blocks text_invalid_utf8 w.k',
+      'blocks text_nul c.k',
+      'blocks text_nul k.k',
+    ])
+    // By its key it is walked, and bytes that are no text have no place in that order.
+    const still = await assess(scenario)
+    expect(still.serious).toEqual(['blocks text_invalid_utf8 w.k', 'warns null_in_not_null n.m'])
+    expect(still.find('text_invalid_utf8', 'w')?.remedy).toContain('EXCLUDE_TABLES=w')
+    const env = { EXCLUDE_TABLES: 'w' }
+    const { result, serious } = await assess(scenario, [], env)
+    expect(result.code, serious.join('\n')).toBe(0)
+    await scenario.slipway.mustRun(['snapshot'], { env })
+    expect(await scenario.postgres('SELECT k FROM k')).toEqual([{ k: 'a' }])
+    expect(await scenario.postgres('SELECT k FROM c ORDER BY k')).toEqual([{ k: 'a' }, { k: 'c' }])
+    expect(await scenario.postgres('SELECT id::int FROM n')).toEqual([{ id: 1 }])
+  })
+
   test('that is none is an error of configuration', async () => {
     await using scenario = await Scenario.prepare({ source: CLEAN })
     writeFileSync(scenario.workspace.file('slipway.plan.json'), '{ "tables"')

@@ -131,6 +131,16 @@ test('the plan that it proposes is one that a snapshot goes through with', { tim
     'texts.surrogate',
   ])
 
+  await scenario.start()
+  await scenario.write([
+    `INSERT INTO texts VALUES (9, 'live', 'a' || char(0), CAST(x'ff' AS TEXT), 'x', NULL)`,
+    `UPDATE flags SET wild = 'f' WHERE id = 1`,
+  ])
+  await scenario.daemon.caughtUp()
+  const verified = await scenario.slipway.run(['verify', '--json'])
+  expect(verified.code, verified.stdout + verified.stderr).toBe(0)
+  expect(JSON.parse(verified.stdout)).toMatchObject({ mismatched: 0 })
+
   // Once it has begun, its own rows and tables are no obstacle.
   const after = await assess(scenario)
   expect(after.result.code, after.serious.join('\n')).toBe(0)

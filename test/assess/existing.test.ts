@@ -54,6 +54,33 @@ describe('existing tables', () => {
     ])
   })
 
+  test('the plan that it proposes sets aside what does not fit, and keeps one of each duplicate', {
+    timeout: 60_000,
+  }, async () => {
+    await using scenario = await Scenario.prepare({
+      source: [
+        'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, at TEXT, link TEXT, words TEXT)',
+        `INSERT INTO t VALUES (1, 5, '2024-01-01T00:00:00Z', 'l', 'x'), (2, 70000, 'now', 'm', 'y'),
+           (3, 7, NULL, 'l', 'z'), (4, 8, NULL, 'n', 'cut' || char(0)), (5, 9, NULL, 'o', NULL)`,
+      ],
+      target: `CREATE TABLE t (id bigint PRIMARY KEY, n smallint, at timestamptz, link text UNIQUE, words text NOT NULL)`,
+    })
+    const first = await assess(scenario, ['--write-plan'])
+    expect(first.result.code).toBe(3)
+    const again = await assess(scenario)
+    expect(again.result.code, again.serious.join('\n')).toBe(0)
+    expect(again.serious).toEqual([
+      'warns duplicates t',
+      'warns not_text t.words',
+      'warns null_in_not_null t.words',
+      'warns values_set_aside t.at',
+      'warns values_set_aside t.n',
+    ])
+    await scenario.slipway.mustRun(['snapshot'])
+    expect(await scenario.postgres('SELECT id::int FROM t ORDER BY id')).toEqual([{ id: 1 }])
+    expect(await scenario.postgres('SELECT count(*)::int AS n FROM slipway.quarantine')).toEqual([{ n: 4 }])
+  })
+
   test('rows that are there already, and what the way back would miss', async () => {
     await using scenario = await Scenario.prepare({
       source: [

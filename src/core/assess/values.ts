@@ -12,15 +12,19 @@ import { type ColumnFacts, counted, examplesOf, type TableFacts } from './facts.
  */
 export function valueFindings({ source, spec }: PlannedTable, facts: TableFacts | undefined): Finding[] {
   if (!spec.owned) return []
+  const keys = new Set(spec.key.columns.map(({ name }) => name))
   return source.columns
     .filter((column) => !column.generated)
     .flatMap((column) => {
       const counts = facts?.columns.get(column.name)
       const to = spec.columns.find((each) => each.name === column.name)
       if (counts === undefined || to === undefined) return []
+      const walked = source.rowid === undefined && keys.has(column.name)
       const at = { table: source.name, column: column.name }
       return [
-        ...NOT_TEXT.flatMap((kind) => bytesThatAreNoText(at, kind, counts, to, column.declared)),
+        ...NOT_TEXT.flatMap((kind) =>
+          bytesThatAreNoText(at, kind, counts, to, { declared: column.declared, walked }),
+        ),
         ...nulls(at, column, counts, to),
       ]
     })
@@ -59,7 +63,7 @@ function bytesThatAreNoText(
   { trait, code, what, transform }: NotText,
   facts: ColumnFacts,
   to: ColumnSpec,
-  declared: string,
+  { declared, walked }: { readonly declared: string; readonly walked: boolean },
 ): Finding[] {
   const count = counted(facts, trait)
   // To other types it is one more text that is no number.
@@ -67,8 +71,18 @@ function bytesThatAreNoText(
   // Where it is declared so, or BLOBs are among them, the column becomes bytea anyway.
   const declaredSo = candidateTypes(declared)[0] === 'bytea'
   if (to.type === 'bytea' && (declaredSo || counted(facts, 'blob') > 0)) return []
-  const told = `${values(count, ...what)}, which PostgreSQL's text cannot hold`
   const common = { code, ...at, count, examples: examplesOf(facts, trait) }
+  if (walked && code === 'text_invalid_utf8') {
+    return [
+      {
+        ...common,
+        severity: 'blocks',
+        message: `${values(count, ...what)}, and the table has no rowid: it is walked by this key`,
+        remedy: `Mend these rows in SQLite, or leave the table out: EXCLUDE_TABLES=${at.table}`,
+      },
+    ]
+  }
+  const told = `${values(count, ...what)}, which PostgreSQL's text cannot hold`
   const decision = decisionOf(to, transform)
   if (decision !== undefined)
     return [{ ...common, severity: 'info', message: `${told} (the plan says: ${decision})` }]
@@ -137,6 +151,9 @@ export function byteProposals(
         .join(', ')
       const told = about.map(({ message }) => message).join('; ')
       const inKey = spec.key.columns.some((column) => column.name === name)
+      // Nothing that a plan can say would help.
+      if (inKey && source.rowid === undefined && about.some(({ code }) => code === 'text_invalid_utf8'))
+        continue
       columns.set(
         name,
         inKey
