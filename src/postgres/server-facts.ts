@@ -1,17 +1,16 @@
 import type { ExistingTable, ServerFacts } from '../core/assess/inputs.ts'
 import { quote } from '../core/quote.ts'
-import type { TableSpec } from '../core/table.ts'
 import type { Connection } from './connection.ts'
 import { introspectTarget } from './introspect.ts'
 
 /**
  * What a server says of itself and of a schema. Reads only, in sessions that may do nothing else; `checkTarget` has
- * said before that it is a server for us. `moved` are the tables of this migration as an earlier run planned them.
+ * said before that it is a server for us. `phase` is that of this migration, where it has begun.
  */
 export async function readServerFacts(
   connection: Connection,
   schema: string,
-  migration: { readonly phase: string; readonly tables: readonly TableSpec[] } | undefined,
+  phase: string | undefined,
 ): Promise<ServerFacts> {
   const tables = await introspectTarget(connection, schema)
   return await connection.use(async (client) => {
@@ -42,12 +41,10 @@ export async function readServerFacts(
       schemaExists: facts.schemaExists,
       extensions: facts.extensions ?? [],
       maxPreparedTransactions: facts.prepared,
-      phase: migration?.phase,
+      phase,
       tables: tables.map(
         (table): ExistingTable => ({
           table,
-          ours: migration?.tables.some((spec) => spec.target === table.name) === true,
-          made: migration?.tables.some((spec) => spec.target === table.name && spec.owned) === true,
           foreignKeys: keys.rows
             .filter((row) => row.table === table.name)
             .map(({ parent, columns }) => ({ parent, columns })),

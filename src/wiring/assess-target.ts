@@ -55,7 +55,7 @@ export async function lookAtTarget(config: Config, { observer }: AssessOptions):
       findings.push(blocking(error.code, error))
     }
     const migration = await control.read()
-    const server = await readServerFacts(connection, config.postgresSchema, migration)
+    const server = await readServerFacts(connection, config.postgresSchema, migration?.phase)
     const stay = opening.move()
     return {
       server,

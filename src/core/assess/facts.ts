@@ -82,8 +82,3 @@ export function counted(facts: ColumnFacts | undefined, ...traits: readonly Trai
 export function examplesOf(facts: ColumnFacts | undefined, ...traits: readonly Trait[]): string[] {
   return [...new Set(traits.flatMap((trait) => facts?.examples[trait] ?? []))].slice(0, 3)
 }
-
-/** Values that are not NULL. */
-export function valuesOf(facts: ColumnFacts | undefined): number {
-  return counted(facts, 'integer', 'real', 'text', 'blob')
-}

@@ -71,10 +71,6 @@ export interface SourceSurvey {
 /** A table that exists in the target, beyond what planning needs of it. */
 export interface ExistingTable {
   readonly table: TargetTable
-  /** Filled by an earlier run of this migration: its rows are ours. */
-  readonly ours: boolean
-  /** Made by slipway in that run: it may be planned anew. */
-  readonly made: boolean
   readonly foreignKeys: readonly { readonly columns: readonly string[]; readonly parent: string }[]
   readonly checks: number
 }

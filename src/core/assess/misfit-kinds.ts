@@ -1,18 +1,16 @@
-import { type ColumnFacts, counted, examplesOf, type Trait } from './facts.ts'
+import { type ColumnFacts, counted, type Trait } from './facts.ts'
 
 /** Which values a family of types does not take, in words; the order is that of the sentence. */
 interface Kind {
   readonly what: readonly [one: string, several: string]
   /** Each counts once. */
   readonly count: (facts: ColumnFacts) => number
-  readonly examples: readonly Trait[]
 }
 
 function kind(what: readonly [string, string], traits: readonly Trait[], minus: readonly Trait[] = []): Kind {
   return {
     what,
     count: (facts) => Math.max(0, counted(facts, ...traits) - counted(facts, ...minus)),
-    examples: traits,
   }
 }
 
@@ -105,14 +103,6 @@ export function describeMisfits(facts: ColumnFacts | undefined, type: string): s
     return number === 0 ? [] : [`${number} ${number === 1 ? what[0] : what[1]}`]
   })
   return listed(parts)
-}
-
-/** Keys of some rows that do not go into a type. */
-export function misfitExamples(facts: ColumnFacts | undefined, type: string): string[] {
-  if (facts === undefined) return []
-  const kinds = KINDS[type.replace(/\(.*\)$/, '')] ?? []
-  const traits = kinds.filter(({ count }) => count(facts) > 0).flatMap(({ examples }) => examples)
-  return examplesOf(facts, ...traits)
 }
 
 /** How many values of a column do not go into a type, as far as the survey can tell. */
