@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander'
 import { Failure } from '../core/errors.ts'
 import { isAbort } from '../runtime/service.ts'
 import { version } from '../version.ts'
+import { assessCommand } from './commands/assess.ts'
 import { demoCommand } from './commands/demo.ts'
 import { lagCommand } from './commands/lag.ts'
 import { quarantineCommand } from './commands/quarantine.ts'
@@ -19,6 +20,7 @@ import type { Work } from './work.ts'
 
 const COMMANDS = [
   demoCommand,
+  assessCommand,
   snapshotCommand,
   startCommand,
   statusCommand,

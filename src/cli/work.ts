@@ -1,4 +1,5 @@
 /** What the commands need done; `main.ts` implements it, so that no command knows an engine. */
+import type { Assessment } from '../core/assess/assessment.ts'
 import type { Config } from '../core/config.ts'
 import type { Finding } from '../core/finding.ts'
 import type { Observer } from '../core/observer.ts'
@@ -112,6 +113,15 @@ export interface ReplayOutcome {
   readonly url: string
 }
 
+export interface AssessOptions {
+  /** Write the plan that is proposed to PLAN_FILE. One that was edited ends in a Failure `plan_edited`. */
+  readonly writePlan: boolean
+  /** An edited plan too. */
+  readonly force: boolean
+  readonly observer: Observer
+  readonly signal: AbortSignal
+}
+
 export interface DemoOptions {
   /** Keep it running until the signal. */
   readonly stay: boolean
@@ -120,6 +130,8 @@ export interface DemoOptions {
 }
 
 export interface Work {
+  /** Looks at every value and at both schemas; changes nothing on either side. */
+  assess(config: Config, options: AssessOptions): Promise<Assessment>
   /** Backup, capture, target tables, copy; resumable. */
   snapshot(config: Config, options: SnapshotOptions): Promise<SnapshotOutcome>
   /** The whole copy into a schema that is dropped afterwards; the source is only read. */

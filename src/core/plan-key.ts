@@ -46,7 +46,9 @@ export function chooseKey(
           ? 'its key holds NULL'
           : left
             ? 'the plan leaves its key out'
-            : 'its key holds values of several kinds'
+            : foreign
+              ? 'its key is compared by a collation that only the application has'
+              : 'its key holds values of several kinds'
   if (source.rowid === undefined) {
     findings.push({
       code: 'no_key',
@@ -62,6 +64,7 @@ export function chooseKey(
     severity: 'warns',
     table: source.name,
     message: `${source.name}: ${why}, so the target gets a hidden column ${HIDDEN_KEY}, and VACUUM means a new copy`,
+    remedy: 'Give it a primary key in SQLite if VACUUM is run while slipway works; else nothing.',
   })
   return [{ kind: 'rowid', name: source.rowid }]
 }

@@ -85,6 +85,7 @@ export function matchTables(input: MatchInput): { matches: Match[]; findings: Fi
         severity: 'warns',
         table: source.name,
         message: `${source.name || 'the table without a name'} becomes ${target}: ${own.why}`,
+        remedy: 'Leave it so, or choose another name in the plan (target).',
       })
     } else if (theirs.length > 0 && entry?.target === undefined) {
       findings.push({

@@ -5,7 +5,7 @@ import { type ExistingPlace, type Match, ruleType } from './plan-match.ts'
 import { isTime, PLAUSIBLE, plausibleName, ruleName, rulesOf } from './plan-rules.ts'
 import { asKey, columnTypes, keyTypes, NO_TEXT } from './plan-types.ts'
 import { type UniqueCheck, uniqueChecks } from './plan-uniques.ts'
-import { quote } from './quote.ts'
+import { exact } from './quote.ts'
 import type { SourceColumn } from './source-schema.ts'
 import type { ColumnRule } from './table.ts'
 
@@ -58,7 +58,7 @@ function targetType(match: Match, column: SourceColumn): string {
 }
 
 function* always(column: string): Iterable<Measure> {
-  const x = quote(column)
+  const x = exact(column)
   yield { column, name: 'values', sql: `${x} IS NOT NULL`, examples: false }
   yield { column, name: 'nulls', sql: `${x} IS NULL`, examples: true }
 }
@@ -69,7 +69,7 @@ function* ownMeasures(match: Match): Iterable<Measure> {
     const plan = match.plan?.columns?.[column.name]
     if (column.generated || plan?.include === false) continue
     if (column.name === match.source.rowidColumn && plan?.type === undefined) continue
-    const x = quote(column.name)
+    const x = exact(column.name)
     yield* always(column.name)
     for (const type of columnTypes(match.source, column)) {
       if (type === 'bytea') continue
@@ -99,14 +99,14 @@ function* existingMeasures(match: ExistingPlace): Iterable<Measure> {
     yield* always(column.name)
     const { rules } = rulesOf(ruleType(target), match.plan?.columns?.[column.name])
     yield* ruleMeasures(column.name, rules, keys.has(column.name))
-    const x = quote(column.name)
+    const x = exact(column.name)
     if (ruleType(target).type === 'bytea')
       yield { column: column.name, name: 'texts', sql: `typeof(${x})='text'`, examples: false }
   }
 }
 
 function* ruleMeasures(column: string, rules: readonly ColumnRule[], key: boolean): Iterable<Measure> {
-  const x = quote(column)
+  const x = exact(column)
   const [first] = rules
   const type = first?.type ?? ''
   const misfits = first === undefined ? undefined : (key ? asKey : String)(ruleName(first))

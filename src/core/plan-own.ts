@@ -59,6 +59,7 @@ export function planOwn(
         table: source.name,
         column: column.name,
         message: `${source.name}.${column.name || 'the column without a name'} becomes ${own.target}: ${own.why}`,
+        remedy: 'Leave it so, or choose another name in the plan (target).',
       })
     }
     return [planner.column(column, entry?.target ?? own.target, inKey.has(column.name))]
@@ -193,6 +194,8 @@ class OwnColumns {
           : bytes > 0
             ? 'some text holds NUL or is not valid UTF-8 (strip_nul and replace_invalid_utf8 in the plan would change it)'
             : 'not every value fits'),
+      remedy:
+        'Leave it so, mend these values in SQLite, or name in the plan another "type", a transform, or "misfit": "quarantine".',
     })
   }
 }

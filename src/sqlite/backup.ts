@@ -91,7 +91,7 @@ function tooBusy(path: string): Failure {
  * on an expression that another SQLite version computes otherwise. Rows are read from their tables, never from indexes.
  */
 const NO_DAMAGE =
-  /no such (collation|function)|unknown collation|CHECK constraint failed|value in \S+\.|missing from index|wrong # of entries in index|non-unique entry in index/i
+  /no such (collation|function)|unknown (collation|function)|CHECK constraint failed|value in \S+\.|missing from index|wrong # of entries in index|non-unique entry in index/i
 
 function checkCopy(source: string, copy: string): string[] {
   const database = new Database(copy, { fileMustExist: true })

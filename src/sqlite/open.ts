@@ -1,4 +1,13 @@
-import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readSync,
+  statfsSync,
+  statSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
@@ -107,6 +116,32 @@ export function checkWritable(path: string): void {
       remedy: 'Run slipway on the machine that holds the file, on a local file system.',
     })
   }
+}
+
+/** Byte 18 of the header, "read version", is 2 in WAL mode: https://sqlite.org/fileformat2.html#file_format_version_numbers */
+const READ_VERSION = 18
+
+/**
+ * A connection that only reads a file in WAL mode makes its `-wal` and `-shm`, and cannot take them away: left behind
+ * under another uid they lock the application out (trap R8). Call it before the file is opened by SQLite (trap H7).
+ */
+export function checkReadLeavesNothing(path: string): void {
+  const stat = statSync(path)
+  const uid = process.getuid?.()
+  if (uid === undefined || uid === 0 || uid === stat.uid || existsSync(`${path}-shm`)) return
+  const header = Buffer.alloc(READ_VERSION + 1)
+  const file = openSync(path, 'r')
+  try {
+    readSync(file, header, 0, header.length, 0)
+  } finally {
+    closeSync(file)
+  }
+  if (header[READ_VERSION] !== 2) return
+  throw new Failure({
+    code: 'source_owner',
+    message: `${path} belongs to uid ${stat.uid}, slipway runs as uid ${uid}: the files that even a reader leaves behind would lock the application out`,
+    remedy: `Run slipway as the file's owner (uid ${stat.uid}), or while the application is running.`,
+  })
 }
 
 /** True for what SQLite itself refused; anything else is a defect or a Failure already. */

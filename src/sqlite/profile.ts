@@ -1,4 +1,4 @@
-import { Failure } from '../core/errors.ts'
+import type { Finding } from '../core/finding.ts'
 import type { KeyValue } from '../core/key.ts'
 import type { Match } from '../core/plan-match.ts'
 import { measuresOf } from '../core/plan-measures.ts'
@@ -99,7 +99,8 @@ function findDuplicates(database: Sqlite, table: SourceTable, check: UniqueCheck
   const keys = shown.map((_, index) => `k${index}`)
   const columns = [
     ...check.parts.map((part, index) => `${part} AS u${index}`),
-    ...shown.map((name, index) => `${quote(name)} AS k${index}`),
+    // min() of a key would ask for a collation that perhaps only the application has.
+    ...shown.map((name, index) => `${quote(name)} COLLATE BINARY AS k${index}`),
   ]
   const real =
     check.unique.nullsEqual === true ? '1' : names.map((name) => `${name} IS NOT NULL`).join(' AND ')
@@ -124,20 +125,22 @@ function findDuplicates(database: Sqlite, table: SourceTable, check: UniqueCheck
 
 /**
  * A WITHOUT ROWID table is ordered by its key: with a collation that only the application has, nothing of it can be
- * read here (trap V26). Elsewhere such a key only means that the rowid takes its place.
+ * read here (trap V26). Elsewhere such a key only means that the rowid takes its place. Undefined where it can be read.
  */
-export function refuseForeignCollation(table: SourceTable): void {
+export function foreignCollation(table: SourceTable): Finding | undefined {
   const foreign = table.indexes
     .filter((index) => index.origin === 'pk')
     .flatMap((index) => index.parts)
     .find((part) => !BUILT_IN_COLLATIONS.has(part.collation.toUpperCase()))
-  if (!table.withoutRowid || foreign === undefined) return
-  throw new Failure({
+  if (!table.withoutRowid || foreign === undefined) return undefined
+  return {
     code: 'source_collation',
-    message: `${table.name} is ordered by the collation ${foreign.collation}, which only the application has`,
+    severity: 'blocks',
+    table: table.name,
+    column: foreign.column,
+    message: `${table.name} is ordered by the collation ${foreign.collation}, which only the application has: nothing of it can be read here`,
     remedy: `Leave the table out: EXCLUDE_TABLES=${table.name}`,
-    facts: { table: table.name },
-  })
+  }
 }
 
 function* windows(database: Sqlite, table: SourceTable): Iterable<[string, bigint[]]> {

@@ -29,6 +29,7 @@ describe('usage', () => {
 
   test.each([
     'demo',
+    'assess',
     'snapshot',
     'start',
     'status',
@@ -93,6 +94,33 @@ describe('errors', () => {
     expect(stderr).toContain(
       'warning: SLIPWAY_CHUNK_ROW is unknown and ignored; did you mean SLIPWAY_CHUNK_ROWS?',
     )
+  })
+})
+
+describe('assess', () => {
+  test('tables and findings by table, the sentence last, and what comes next; exit 3', async () => {
+    const { code, stdout } = await run(['assess', ...DATABASES])
+    expect(code).toBe(3)
+    expect(stdout).toContain('/srv/news.db: 2.0 MB, journal mode wal, UTF-8, last written by SQLite 3.40.1')
+    expect(stdout).toContain(
+      'articles\n  blocks  body: 2 texts have a NUL character (id=7; id=9) [text_nul]\n          → Decide in the plan.',
+    )
+    expect(stdout).toContain('in general\n  warns   a view stays behind [no_view]')
+    expect(stdout).toContain('good to know\n  articles: it is STRICT [strict_table]')
+    expect(stdout.trimEnd().split('\n').slice(-2)).toEqual([
+      'Moves in about 3 s; 1 column needs a decision.',
+      "Next: slipway assess --write-plan ./a.db 'postgres://u:***@h/db'",
+    ])
+  })
+
+  test('--json answers with one document; --write-plan says where the plan is', async () => {
+    const json = await run(['assess', '--json', ...DATABASES])
+    expect(json.code).toBe(3)
+    expect(JSON.parse(json.stdout)).toMatchObject({ summary: { blocks: 1 }, target: null, plan: null })
+    const cwd = folder()
+    const { stdout } = await run(['assess', '--write-plan', ...DATABASES], {}, cwd)
+    expect(stdout).toContain(`The plan is in ${cwd}/slipway.plan.json`)
+    expect(stdout).toMatch(/Next: slipway assess \.\/a\.db/)
   })
 })
 

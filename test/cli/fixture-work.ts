@@ -1,6 +1,7 @@
 /** Work that touches no database. */
 
 import type { Work } from '../../src/cli/work.ts'
+import type { Assessment } from '../../src/core/assess/assessment.ts'
 import { Failure } from '../../src/core/errors.ts'
 import { sleep } from '../../src/runtime/retry.ts'
 import { FakeOperator, STATUS } from '../api/fake-operator.ts'
@@ -15,6 +16,45 @@ export interface Fixture {
   readonly deaf?: boolean
   readonly already?: boolean
 }
+
+const ASSESSMENT: Assessment = {
+  summary: { blocks: 1, warns: 1, info: 1, tables: 1, rows: 12_345, bytes: 1_000_000, estimatedSeconds: 3 },
+  source: {
+    path: '/srv/news.db',
+    bytes: 2_000_000,
+    walBytes: 0,
+    pageSize: 4096,
+    freePages: 0,
+    journalMode: 'wal',
+    encoding: 'UTF-8',
+    autoVacuum: 'none',
+    userVersion: '0',
+    applicationId: '0',
+    sqliteVersion: '3.54.0',
+    writerVersion: '3.40.1',
+    writerBug: undefined,
+    captured: false,
+  },
+  target: null,
+  tables: [],
+  findings: [
+    {
+      code: 'text_nul',
+      severity: 'blocks',
+      table: 'articles',
+      column: 'body',
+      count: 2,
+      examples: ['id=7', 'id=9'],
+      message: '2 texts have a NUL character',
+      remedy: 'Decide in the plan.',
+    },
+    { code: 'no_view', severity: 'warns', message: 'a view stays behind' },
+    { code: 'strict_table', severity: 'info', table: 'articles', message: 'it is STRICT' },
+  ],
+  sentence: 'Moves in about 3 s; 1 column needs a decision.',
+  plan: null,
+}
+
 function failIfAsked(fixture: Fixture, postgresUrl: string): void {
   if (fixture.fails === 'failure') {
     const message = `server at ${postgresUrl} refuses`
@@ -28,6 +68,11 @@ const forever = () => new Promise<never>(() => setInterval(() => {}, 1000))
 
 export function fixtureWork(fixture: Fixture): Work {
   return {
+    async assess(config, { writePlan, observer }) {
+      failIfAsked(fixture, config.postgresUrl)
+      observer.step('looking at the values')
+      return { ...ASSESSMENT, plan: writePlan ? { path: config.planFile, written: true } : null }
+    },
     async snapshot(config, { observer, signal, enableWal }) {
       failIfAsked(fixture, config.postgresUrl)
       observer.step('backup')
