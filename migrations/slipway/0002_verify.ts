@@ -4,6 +4,7 @@ import type { Knex } from 'knex'
 export async function up(knex: Knex): Promise<void> {
   await knex.raw(`
     ALTER TABLE slipway.control
+      ADD COLUMN left_behind jsonb NOT NULL DEFAULT '[]', -- tables of ours that the source no longer has
       ADD COLUMN dirty jsonb NOT NULL DEFAULT '{}',       -- source table -> why it is in doubt until it is verified
       ADD COLUMN history_from  bigint,                     -- states before this position cannot be rebuilt
       ADD COLUMN history_after bigint,                     -- history.id: only later entries lead back to that state
@@ -66,6 +67,6 @@ export async function up(knex: Knex): Promise<void> {
 export async function down(knex: Knex): Promise<void> {
   await knex.raw(`
     DROP TABLE slipway.history, slipway.verify_run, slipway.quarantine;
-    ALTER TABLE slipway.control DROP COLUMN dirty, DROP COLUMN history_from, DROP COLUMN history_after, DROP COLUMN history_since;
+    ALTER TABLE slipway.control DROP COLUMN left_behind, DROP COLUMN dirty, DROP COLUMN history_from, DROP COLUMN history_after, DROP COLUMN history_since;
   `)
 }

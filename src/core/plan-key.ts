@@ -147,7 +147,7 @@ export function assemble(
 }
 
 /** Foreign keys among moved tables; names of SQLite ignore ASCII case, ours are as they were declared. */
-function parentsOf(
+export function parentsOf(
   source: SourceTable,
   tables: readonly SourceTable[],
 ): { columns: string[]; parent: string; parentColumns: string[] }[] {

@@ -138,7 +138,7 @@ function* ruleMeasures(column: string, rules: readonly ColumnRule[], key: boolea
     yield { column, name: NO_TEXT, sql: notText(first, x), examples: true, screened: true }
   if (!isTime(type)) return
   if (type.endsWith(' with time zone')) {
-    const sql = `typeof(${x})='text' AND ${x} GLOB '${DAY}?*' AND ${x} NOT GLOB '*[Zz]' AND substr(${x},12) NOT GLOB '*[+-]*'`
+    const sql = `typeof(${x})='text' AND ${x} GLOB '${DAY}?*' AND ${x} NOT GLOB '*[Zz]' AND substr(${x},12) NOT GLOB '*[+-]*' AND (${copyField(first ?? { type }, x)}) IS NOT NULL`
     yield { column, name: 'naive', sql, examples: true }
   }
   const number = `typeof(${x}) IN ('integer','real')`

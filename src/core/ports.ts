@@ -115,6 +115,8 @@ export interface ChangeTarget {
   /** Read from the database each time, never from memory: the server may have forgotten its last commits. */
   checkpoint(): Promise<Checkpoint>
   apply(batch: Batch): Promise<Applied>
+  /** How many rows are set aside. */
+  asideCount(): Promise<number>
   /** Every key that is set aside. */
   quarantined(): Promise<readonly KeySet[]>
   /** False while the session to the target is lost: what was applied may have been forgotten meanwhile. */
@@ -274,8 +276,6 @@ export interface Stream extends AsyncDisposable {
   readonly installation: string
   /** Tables in doubt, by their names in the source, and why: they are verified and repaired before the catch-up ends. */
   readonly dirty: ReadonlyMap<string, string>
-  /** Rows that were set aside when the stream was opened. */
-  readonly quarantined: number
   /** They are equal now. */
   clean(): Promise<void>
   /** Stores a phase, as the holder. */

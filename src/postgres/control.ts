@@ -25,6 +25,8 @@ export interface ControlState {
   /** Of this migration on this server; the source notes whom it serves. */
   readonly identity: string
   /** The installation of capture that the checkpoint belongs to; empty before the first copy. */
+  /** Tables that slipway made and that the source no longer has: they are still its own, should they come back. */
+  readonly leftBehind: readonly TableSpec[]
   /** Tables in doubt until they are verified, by their names in the source, and why. */
   readonly dirty: ReadonlyMap<string, string>
   /** States before this position cannot be rebuilt from the history; undefined before there is one. */
@@ -124,6 +126,7 @@ export class Control {
         holder: row.holder,
         source: row.source,
         tables: row.tables,
+        leftBehind: row.left_behind,
         identity: row.identity,
         installation: row.installation,
         dirty: new Map(Object.entries(row.dirty as Record<string, string>)),

@@ -157,7 +157,9 @@ export class Merger {
     const gone = await this.#stage(client, table, 'mended')
     await this.#castInto(client, table, stage, gone, lines)
     const { rows } = await client.query('DELETE FROM pg_temp.slipway_refused RETURNING key')
-    await client.query(`DELETE FROM ${gone}`)
+    // The same lines may come once more in this transaction.
+    for (const used of [gone, await this.#stage(client, table, 'text')])
+      await client.query(`DELETE FROM ${used}`)
     return { stage, refused: rows.map((row) => row.key) }
   }
 

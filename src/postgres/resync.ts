@@ -57,6 +57,11 @@ export async function resync(connection: Connection, control: Control, work: Res
       migration,
       names,
     ])
+    // VACUUM gives a rowid to another row.
+    await client.query('DELETE FROM slipway.quarantine WHERE migration = $1 AND tbl = ANY ($2)', [
+      migration,
+      planned.filter(({ spec }) => spec.key.kind === 'rowid').map(({ spec }) => spec.name),
+    ])
     // What changed while nobody looked may fit now, or be gone: verify passes over what is set aside.
     await client.query('UPDATE slipway.quarantine SET due = true WHERE migration = $1', [migration])
     await client.query(
@@ -71,13 +76,17 @@ export async function resync(connection: Connection, control: Control, work: Res
       [migration, s0.seq.toString(), s0.mark],
     )
     await client.query(
-      `UPDATE slipway.control SET phase = 'catching_up', tables = $2, installation = $3, dirty = $4, history_from = NULL
+      `UPDATE slipway.control SET phase = 'catching_up', tables = $2, installation = $3, dirty = $4, history_from = NULL,
+         left_behind = coalesce((SELECT jsonb_agg(l) FROM jsonb_array_elements(left_behind || $5::jsonb) l
+                                 WHERE l->>'target' <> ALL ($6)), '[]')
        WHERE migration = $1`,
       [
         migration,
         JSON.stringify(planned.map(({ spec }) => spec)),
         installation,
         JSON.stringify(Object.fromEntries(names.map((name) => [name, reason]))),
+        JSON.stringify(drift.gone.filter((spec) => spec.owned)),
+        planned.map(({ spec }) => spec.target),
       ],
     )
   })

@@ -8,7 +8,7 @@ import { type Connection, sqlstate } from './connection.ts'
 import type { Admission, Control } from './control.ts'
 import { keepFloor, recordHistory } from './history.ts'
 import { type How, Merger } from './merge.ts'
-import { quarantinedKeys } from './quarantine.ts'
+import { quarantineCounts, quarantinedKeys } from './quarantine.ts'
 import { MOVING } from './refused.ts'
 import { isFaultOfRow } from './sift.ts'
 
@@ -28,6 +28,8 @@ export class BatchWriter implements ChangeTarget {
   readonly #control: Control
   readonly #shapes: ReadonlyMap<string, TargetTable>
   readonly #history: boolean
+  /** The damage that a repair mends is in no history, so the repair is not either: both cancel out. */
+  #repairing = false
   /** Of what is being written now. */
   #position: Seq = 0n
   /** Brings rows into the target; a repair in the same session uses it as well. */
@@ -70,6 +72,11 @@ export class BatchWriter implements ChangeTarget {
     return stored.checkpoint
   }
 
+  async asideCount(): Promise<number> {
+    const counts = await quarantineCounts(this.#connection, this.#control.migration)
+    return counts.reduce((sum, { rows }) => sum + rows, 0)
+  }
+
   async quarantined(): Promise<readonly KeySet[]> {
     return await quarantinedKeys(this.#connection, this.#control.migration)
   }
@@ -84,7 +91,7 @@ export class BatchWriter implements ChangeTarget {
     table: TableSpec,
     stages: { readonly gone?: string | undefined; readonly rows?: string | undefined },
   ): Promise<void> {
-    if (!this.#history) return
+    if (!this.#history || this.#repairing) return
     await recordHistory(client, {
       migration: this.#control.migration,
       direction: 'forward',
@@ -99,6 +106,7 @@ export class BatchWriter implements ChangeTarget {
   /** What follows in this transaction repairs what differs at a position. */
   async beginRepair(client: pg.ClientBase, at: Checkpoint, admission: Admission): Promise<void> {
     this.#position = at.seq
+    this.#repairing = true
     await keepFloor(client, this.#control.migration, this.#history, admission)
   }
 
@@ -136,6 +144,7 @@ export class BatchWriter implements ChangeTarget {
         })
       }
       this.#position = batch.to.seq
+      this.#repairing = false
       await keepFloor(client, this.#control.migration, this.#history, admission)
       await this.merger.begin(client)
       const perTable: { table: string; upserted: number; deleted: number }[] = []

@@ -45,6 +45,7 @@ export async function applyLoop(deps: {
   let guardedAt = Date.now()
   const confirm = async (): Promise<void> => {
     state.applied = await stream.target.checkpoint()
+    state.quarantined = await stream.target.asideCount()
     confirmedAt = Date.now()
   }
   await confirm()
@@ -58,6 +59,8 @@ export async function applyLoop(deps: {
     if (state.phase === 'catching_up' && from.seq >= newest) {
       if (stream.dirty.size === 0) {
         await stream.copyTarget.settle()
+        // Children may have followed their parents, and repairs set rows aside.
+        state.quarantined = await stream.target.asideCount()
         await deps.enter('replicating')
       } else if (await companion.mend(stream)) await stream.clean()
     }

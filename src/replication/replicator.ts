@@ -172,7 +172,7 @@ export class Replicator {
   async #follow(signal: AbortSignal, onProgress: () => void): Promise<void> {
     const stream = await this.#deps.factory.open(this.#anew, signal)
     this.#stream = stream
-    this.#loop.quarantined = stream.quarantined
+    this.#loop.quarantined = await stream.target.asideCount()
     this.#anew = undefined
     this.#setPhase(stream.phase)
     const copier = new Copier(stream, this.#deps.observer, this.pause)

@@ -1,8 +1,9 @@
 import type { Config } from '../core/config.ts'
 import { holdsOn } from '../core/drift.ts'
 import { type PlannedTable, refuseBlocked } from '../core/plan.ts'
+import { parentsOf } from '../core/plan-key.ts'
 import { ruleType } from '../core/plan-match.ts'
-import type { Inventory } from '../core/source-schema.ts'
+import type { Inventory, SourceTable } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { TargetTable } from '../core/target-schema.ts'
 import type { KeptUnique } from '../postgres/comparer.ts'
@@ -47,7 +48,7 @@ export async function planForward(deps: ForwardPlanDeps): Promise<readonly Plann
     reader,
     connection,
     gate: deps.gate,
-    before: control.tables,
+    before: [...control.tables, ...control.leftBehind],
     widened,
     signal: deps.signal,
     step: deps.step,
@@ -58,9 +59,16 @@ export async function planForward(deps: ForwardPlanDeps): Promise<readonly Plann
   for (const { severity, message } of findings) if (severity === 'warns') warn(message)
   return inventory.tables.map((source): PlannedTable => {
     const spec = kept.get(source.name)
-    if (spec !== undefined) return { source, spec, warnings: [] }
+    if (spec !== undefined) return { source, spec: withParents(spec, source, inventory.tables), warnings: [] }
     return planned.find((table) => table.source.name === source.name) as PlannedTable
   })
+}
+
+/** A rebuilt table may have other foreign keys. */
+function withParents(spec: TableSpec, source: SourceTable, tables: readonly SourceTable[]): TableSpec {
+  const { parents: _, ...rest } = spec
+  const parents = parentsOf(source, tables)
+  return parents.length === 0 ? rest : { ...rest, parents }
 }
 
 /** Tables whose plan holds on; one that a value was found not to fit is planned again. */

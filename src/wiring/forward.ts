@@ -14,7 +14,6 @@ import { findBreach } from '../postgres/dormant.ts'
 import { introspectTarget } from '../postgres/introspect.ts'
 import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
-import { quarantineCounts } from '../postgres/quarantine.ts'
 import { describeDrift, resync } from '../postgres/resync.ts'
 import { BatchWriter } from '../postgres/writer.ts'
 import { planCopy } from '../replication/snapshot.ts'
@@ -317,7 +316,6 @@ export class ForwardFactory implements StreamFactory {
     )
     const now = await this.#control()
     const dirty = new Map(now.dirty)
-    const aside = await quarantineCounts(connection, this.#config.migrationName)
     const held = stack.move()
     return {
       tables,
@@ -325,7 +323,6 @@ export class ForwardFactory implements StreamFactory {
       target: writer,
       comparer: new Comparer(apply, holder, writer, keptUniques(planned, shapes)),
       installation: now.installation,
-      quarantined: aside.reduce((sum, { rows }) => sum + rows, 0),
       dirty,
       clean: async () => {
         await holder.note({ dirty: {} })

@@ -2,7 +2,9 @@ import type { SnapshotOptions, SnapshotOutcome } from '../cli/work.ts'
 import type { Config } from '../core/config.ts'
 import { refuseBlocked } from '../core/plan.ts'
 import { quote } from '../core/quote.ts'
+import type { TableSpec } from '../core/table.ts'
 import { HIDDEN_KEY } from '../core/table.ts'
+import type { Connection } from '../postgres/connection.ts'
 import { putToSleep, targetName, wakeUp } from '../postgres/dormant.ts'
 import { advanceIdentities } from '../postgres/identities.ts'
 import { forgetIndexes } from '../postgres/indexes.ts'
@@ -89,22 +91,28 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
     }
     for (const text of await wakeUp(client, [...sleepers, ...constraintsOf(planned)])) warn(text)
   })
-  await connection.use(async (client) => {
-    await advanceIdentities(client, specs, readSequences(source.database))
-    for (const spec of specs) await client.query(`ANALYZE ${targetName(spec)}`)
-  })
-  options.observer.step('comparing every value')
-  const verified = await verifyCopy({
-    connection,
-    database: source.database,
-    chunks,
-    tables: specs,
-    signal: options.signal,
-  })
-  refuseDifferences(
-    verified,
-    'Do not use the copy; report this with the message above. The source was not changed.',
-  )
+  try {
+    await connection.use(async (client) => {
+      await advanceIdentities(client, specs, readSequences(source.database))
+      for (const spec of specs) await client.query(`ANALYZE ${targetName(spec)}`)
+    })
+    options.observer.step('comparing every value')
+    const verified = await verifyCopy({
+      connection,
+      database: source.database,
+      chunks,
+      tables: specs,
+      signal: options.signal,
+    })
+    refuseDifferences(
+      verified,
+      'Do not use the copy; report this with the message above. The source was not changed.',
+    )
+  } catch (error) {
+    // Whoever interrupts it gets a target as it was, so that the command can be given again.
+    if (options.signal.aborted) await takeBack(connection, specs)
+    throw error
+  }
   // Nothing is replicated into it, and the application's inserts do not know it.
   await connection.use(async (client) => {
     await forgetIndexes(client, specs)
@@ -127,4 +135,14 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
     s0: null,
     warnings,
   }
+}
+
+/** Tables that this run made go, those that were there are empty again. */
+async function takeBack(connection: Connection, specs: readonly TableSpec[]): Promise<void> {
+  await connection.transaction(async (client) => {
+    const names = (of: readonly TableSpec[]): string => of.map(targetName).join(', ')
+    const [made, filled] = [specs.filter((spec) => spec.owned), specs.filter((spec) => !spec.owned)]
+    if (made.length > 0) await client.query(`DROP TABLE IF EXISTS ${names(made)}`)
+    if (filled.length > 0) await client.query(`TRUNCATE ${names(filled)}`)
+  })
 }

@@ -63,7 +63,8 @@ async function run(context: Context, positionals: readonly string[], options: Op
   const { work, terminal } = context
   const { json = false, once = false } = options
   const { config, logger } = prepare(context, { positionals })
-  const next = (command: string) => commandLine(terminal.env, command, ...positionals.map(maskUrl))
+  const next = (...command: [string, ...string[]]) =>
+    commandLine(terminal.env, ...command, ...positionals.map(maskUrl))
   using interruption = interruptible((text) => logger.warn(text))
   const { signal } = interruption
   try {
@@ -86,8 +87,8 @@ async function run(context: Context, positionals: readonly string[], options: Op
   } catch (error) {
     if (!signal.aborted) throw error
     logger.debug({ err: error }, 'interrupted')
-    terminal.note('interrupted; what is copied is kept')
-    terminal.next(next('snapshot'), true)
+    terminal.note(once ? 'interrupted; nothing is kept' : 'interrupted; what is copied is kept')
+    terminal.next(once ? next('snapshot', '--once') : next('snapshot'), true)
     return 130
   }
 }
