@@ -4,13 +4,20 @@ import type { Work } from './cli/work.ts'
 import { runDemo } from './demo/demo.ts'
 import { openEmbedded } from './postgres/embedded.ts'
 import { checkFile, openReader, readFacts } from './sqlite/open.ts'
+import { assess } from './wiring/assess.ts'
 import { createDaemon } from './wiring/daemon.ts'
 import { copyOnce } from './wiring/once.ts'
+import { rehearse } from './wiring/rehearsal.ts'
+import { replay } from './wiring/replay.ts'
+import { printSchema } from './wiring/schema-sql.ts'
 import { takeSnapshot } from './wiring/snapshot.ts'
 import { uninstall } from './wiring/uninstall.ts'
 
 const work: Work = {
+  assess,
   snapshot: (config, options) => (options.once ? copyOnce(config, options) : takeSnapshot(config, options)),
+  rehearse,
+  schemaSql: printSchema,
   daemon: createDaemon,
   journalMode: async (config) => {
     checkFile(config.sqlitePath)
@@ -22,6 +29,7 @@ const work: Work = {
     }
   },
   uninstall,
+  replay,
   demo: (options) => runDemo({ ...options, openEmbedded }),
 }
 

@@ -242,6 +242,39 @@ test('spellings that the types do not have are found by the values', { timeout: 
   ])
 })
 
+test('rows that the types cannot hold are set aside where the plan says so', {
+  timeout: 60_000,
+}, async () => {
+  await using scenario = await Scenario.prepare({
+    source: [
+      'CREATE TABLE items (id INTEGER PRIMARY KEY, price NUMERIC, email TEXT, note TEXT)',
+      `INSERT INTO items VALUES (1, 1.25, 'a@b', 'x'), (2, 1.255, 'c@d', 'x'), (3, 3, NULL, NULL)`,
+    ],
+    target: `CREATE DOMAIN address AS text NOT NULL CHECK (VALUE LIKE '%@%');
+             CREATE TABLE items (id bigint PRIMARY KEY, price numeric(10,2), email address, note text NOT NULL)`,
+  })
+  const refused = await scenario.slipway.run(['snapshot'])
+  expect(refused.code).toBe(3)
+  expect(refused.stderr).toMatch(/items\.price.*id=2/s)
+  expect(refused.stderr).toMatch(/items\.email is NOT NULL.*id=3/s)
+  const aside = { misfit: 'quarantine' } as const
+  scenario.writePlan({ items: { columns: { price: aside, email: aside, note: aside } } })
+  await scenario.start()
+  await scenario.daemon.when('replicating', (lag) => lag.phase === 'replicating')
+  expect(await scenario.postgres('SELECT id::int, price::text, email::text FROM items')).toEqual([
+    { id: 1, price: '1.25', email: 'a@b' },
+  ])
+  const quarantine = await scenario.daemon.get<{ total: number; entries: { key: string }[] }>('/quarantine')
+  expect(quarantine?.entries.map(({ key }) => key).toSorted()).toEqual(['id=2', 'id=3'])
+  // A daemon that comes again goes on with what was planned: a domain is no reason to copy anew.
+  await scenario.daemon.stop()
+  await scenario.start()
+  await scenario.write([`UPDATE items SET price = 1.26 WHERE id = 2`])
+  await scenario.daemon.when('the row fits', (lag) => lag.quarantined === 1 && lag.pending_changes === 0)
+  expect(await scenario.postgres('SELECT price::text FROM items WHERE id = 2')).toEqual([{ price: '1.26' }])
+  expect(scenario.slipway.copiesAnew()).toBe(0)
+})
+
 async function told(scenario: Scenario): Promise<string> {
   return (await scenario.daemon.status())?.warnings.join('\n') ?? ''
 }

@@ -10,6 +10,7 @@ const MEANING: Partial<Record<Setting, readonly [preset: string, meaning: string
   BACKUP_DIR: ['.slipway/backups', ''],
   TABLES: ['all', 'names or globs, separated by commas'],
   EXCLUDE_TABLES: ['none', 'the same'],
+  PLAN_FILE: ['slipway.plan.json', 'the plan, where there is one'],
   CONTROL_HOST: ['127.0.0.1', 'where the API listens'],
   CONTROL_PORT: ['8484', ''],
   CONTROL_URL: ['derived', 'where the daemon is asked'],
@@ -21,6 +22,8 @@ const MEANING: Partial<Record<Setting, readonly [preset: string, meaning: string
   SNAPSHOT_WORKERS: ['2', 'copies at a time'],
   MAX_WAL_MB: ['64', 'above this our readers wait until the WAL has been reset'],
   CHANGELOG_RETENTION_SECONDS: ['3600', 'applied changes are kept that long'],
+  HISTORY: ['off', 'on: each change is kept with its rows on PostgreSQL'],
+  HISTORY_RETENTION_SECONDS: ['2592000', 'that long'],
   LOG_LEVEL: ['info', 'trace, debug, info, warn, error, fatal, silent'],
   LOG_FORMAT: ['json', 'json or pretty; pretty on a terminal'],
 }
@@ -40,6 +43,19 @@ export const COPY_SETTINGS: readonly Setting[] = [
   'LOG_LEVEL',
   'LOG_FORMAT',
 ]
+export const ASSESS_SETTINGS: readonly Setting[] = [
+  'SQLITE_PATH',
+  'POSTGRES_URL',
+  'POSTGRES_SCHEMA',
+  'MIGRATION_NAME',
+  'STATE_DIR',
+  'TABLES',
+  'EXCLUDE_TABLES',
+  'PLAN_FILE',
+  'MAX_WAL_MB',
+  'LOG_LEVEL',
+  'LOG_FORMAT',
+]
 export const DAEMON_SETTINGS: readonly Setting[] = [
   ...COPY_SETTINGS,
   'CONTROL_HOST',
@@ -48,6 +64,8 @@ export const DAEMON_SETTINGS: readonly Setting[] = [
   'POLL_MS',
   'BATCH_ROWS',
   'CHANGELOG_RETENTION_SECONDS',
+  'HISTORY',
+  'HISTORY_RETENTION_SECONDS',
 ]
 export const CLIENT_SETTINGS: readonly Setting[] = ['CONTROL_URL', 'CONTROL_TOKEN', 'STATE_DIR']
 

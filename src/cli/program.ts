@@ -3,9 +3,11 @@ import { Command, CommanderError } from 'commander'
 import { Failure } from '../core/errors.ts'
 import { isAbort } from '../runtime/service.ts'
 import { version } from '../version.ts'
+import { assessCommand } from './commands/assess.ts'
 import { demoCommand } from './commands/demo.ts'
 import { lagCommand } from './commands/lag.ts'
 import { quarantineCommand } from './commands/quarantine.ts'
+import { replayCommand } from './commands/replay.ts'
 import { replicationCommand } from './commands/replication.ts'
 import { snapshotCommand } from './commands/snapshot.ts'
 import { startCommand } from './commands/start.ts'
@@ -18,6 +20,7 @@ import type { Work } from './work.ts'
 
 const COMMANDS = [
   demoCommand,
+  assessCommand,
   snapshotCommand,
   startCommand,
   statusCommand,
@@ -25,6 +28,7 @@ const COMMANDS = [
   verifyCommand,
   quarantineCommand,
   replicationCommand,
+  replayCommand,
   uninstallCommand,
 ]
 

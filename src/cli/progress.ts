@@ -14,6 +14,8 @@ export interface ProgressOptions {
   readonly live: LiveBlock
   readonly interactive: boolean
   readonly logger: Logger
+  /** What has been done to the rows in the end; default: copied. */
+  readonly done?: string
   /** Milliseconds of a clock that only goes forward. */
   readonly now?: () => number
 }
@@ -39,7 +41,10 @@ export class CopyProgress implements Pick<Observer, 'copied'>, Disposable {
     this.#tables.set(table.table, table)
     if (table.state === 'copied' && before !== undefined && before.state !== 'copied') {
       const { table: name, rows_copied: rows } = table
-      this.#options.logger.info({ table: name, rows }, `${name}: ${count(rows, 'row')} copied`)
+      this.#options.logger.info(
+        { table: name, rows },
+        `${name}: ${count(rows, 'row')} ${this.#options.done ?? 'copied'}`,
+      )
     }
     this.#tell()
   }

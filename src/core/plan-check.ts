@@ -3,6 +3,7 @@ import type { Finding } from './finding.ts'
 import { nearest } from './nearest.ts'
 import type { PlanFile, PlanTable } from './plan-file.ts'
 import type { SourceTable } from './source-schema.ts'
+import type { TableSpec } from './table.ts'
 
 export interface Checked {
   readonly sources: readonly SourceTable[]
@@ -65,6 +66,38 @@ function* tableDifferences(source: SourceTable, entry: PlanTable): Iterable<[str
     if (!column.generated && !(column.name in entry.columns))
       yield [column.name, `${source.name}.${column.name} is new: the plan does not name it`]
   }
+}
+
+/**
+ * What a plan says now and a running migration does otherwise: it was planned before the plan was changed. One line
+ * each, empty where the plan is followed.
+ */
+export function planChanges(plan: PlanFile | undefined, tables: readonly TableSpec[]): string[] {
+  return tables.flatMap((spec) => {
+    const entry = plan?.tables[spec.name]
+    const now = { target: spec.target, duplicates: spec.duplicates }
+    const lines = differences(spec.name, entry, now, ['target', 'duplicates'])
+    for (const column of spec.columns) {
+      const planned = entry?.columns?.[column.name]
+      const place = `${spec.name}.${column.name}`
+      if (planned?.include === false) lines.push(`${place} is left out`)
+      lines.push(...differences(place, planned, column, ['target', 'codec', 'zone', 'misfit', 'transforms']))
+      // A type of the target that slipway did not make may go by another name.
+      if (spec.owned) lines.push(...differences(place, planned, column, ['type']))
+    }
+    return lines
+  })
+}
+
+function differences<P extends object, K extends keyof P & string>(
+  place: string,
+  planned: P | undefined,
+  now: { readonly [name in K]?: unknown },
+  settings: readonly K[],
+): string[] {
+  return settings
+    .filter((name) => planned?.[name] !== undefined && String(planned[name]) !== String(now[name] ?? ''))
+    .map((name) => `${place}: ${name} ${String(planned?.[name])}, not ${String(now[name] ?? 'unset')}`)
 }
 
 function hint(name: string, others: readonly string[]): string {

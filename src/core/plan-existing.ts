@@ -11,7 +11,7 @@ import { nullName } from './plan-measures.ts'
 import { counted, examplesOf, type TableProfile } from './plan-profile.ts'
 import { chooseRule, ruleName, rulesOf } from './plan-rules.ts'
 import { tellTarget } from './plan-target.ts'
-import { asKey } from './plan-types.ts'
+import { asKey, NO_TEXT } from './plan-types.ts'
 import type { SourceColumn, SourceTable } from './source-schema.ts'
 import type { ColumnRule, ColumnSpec, TableSpec } from './table.ts'
 import type { TargetColumn } from './target-schema.ts'
@@ -260,9 +260,9 @@ class ExistingColumns {
 
   /** NUL bytes and text that is not valid (traps V5, V6), which no codec sees. */
   #notText(column: SourceColumn, entry: PlanColumn | undefined, place: string): void {
-    const count = counted(this.#profile, column.name, 'not text')
+    const count = counted(this.#profile, column.name, NO_TEXT)
     if (count === 0) return
-    const examples = examplesOf(this.#profile, column.name, 'not text')
+    const examples = examplesOf(this.#profile, column.name, NO_TEXT)
     const aside = entry?.misfit === 'quarantine'
     this.#tell(column.name, {
       code: 'not_text',

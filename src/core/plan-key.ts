@@ -46,7 +46,9 @@ export function chooseKey(
           ? 'its key holds NULL'
           : left
             ? 'the plan leaves its key out'
-            : 'its key holds values of several kinds'
+            : foreign
+              ? 'its key is compared by a collation that only the application has'
+              : 'its key holds values of several kinds'
   if (source.rowid === undefined) {
     findings.push({
       code: 'no_key',
@@ -62,6 +64,7 @@ export function chooseKey(
     severity: 'warns',
     table: source.name,
     message: `${source.name}: ${why}, so the target gets a hidden column ${HIDDEN_KEY}, and VACUUM means a new copy`,
+    remedy: 'Give it a primary key in SQLite if VACUUM is run while slipway works; else nothing.',
   })
   return [{ kind: 'rowid', name: source.rowid }]
 }
@@ -119,7 +122,13 @@ export function assemble(
   const keyColumns = key.map((part): KeyColumn => {
     if (part.kind === 'rowid') return { name: part.name, target: HIDDEN_KEY, type: 'bigint' }
     const column = columns.find((c) => c.name === part.name)
-    return { name: part.name, target: column?.target ?? part.name, type: column?.type ?? 'text' }
+    return {
+      name: part.name,
+      target: column?.target ?? part.name,
+      type: column?.type ?? 'text',
+      ...(column?.codec === undefined ? {} : { codec: column.codec }),
+      ...(column?.labels === undefined ? {} : { labels: column.labels }),
+    }
   })
   const parents = parentsOf(source, tables)
   return {

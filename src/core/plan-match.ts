@@ -71,12 +71,12 @@ export function matchTables(input: MatchInput): { matches: Match[]; findings: Fi
         message: `${source.name} may be ${several.map(({ name }) => name).join(' or ')} in ${schema}`,
         remedy: 'Name the one that is meant in the plan (target).',
       })
-    } else if (input.taken.has(target)) {
+    } else if (input.taken.has(target) || theirs.some((other) => other.name === target)) {
       findings.push({
         code: 'name_taken',
         severity: 'blocks',
         table: source.name,
-        message: `${schema}.${target} is the name of a view, sequence, index or type there: a table cannot be made`,
+        message: `${schema}.${target} is the name of something else there: a table cannot be made`,
         remedy: 'Give the table another name in the plan (target), or leave it out.',
       })
     } else if (target !== source.name && entry?.target === undefined) {
@@ -85,6 +85,7 @@ export function matchTables(input: MatchInput): { matches: Match[]; findings: Fi
         severity: 'warns',
         table: source.name,
         message: `${source.name || 'the table without a name'} becomes ${target}: ${own.why}`,
+        remedy: 'Leave it so, or choose another name in the plan (target).',
       })
     } else if (theirs.length > 0 && entry?.target === undefined) {
       findings.push({

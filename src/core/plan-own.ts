@@ -15,6 +15,7 @@ import {
   chooseKeyType,
   chooseType,
   MANY_SPELLINGS,
+  NO_TEXT,
   TIMESTAMP,
   TIMESTAMPTZ,
 } from './plan-types.ts'
@@ -58,19 +59,11 @@ export function planOwn(
         table: source.name,
         column: column.name,
         message: `${source.name}.${column.name || 'the column without a name'} becomes ${own.target}: ${own.why}`,
+        remedy: 'Leave it so, or choose another name in the plan (target).',
       })
     }
     return [planner.column(column, entry?.target ?? own.target, inKey.has(column.name))]
   })
-  const generated = source.columns.filter((column) => column.generated)
-  if (generated.length > 0) {
-    findings.push({
-      code: 'generated_columns',
-      severity: 'warns',
-      table: source.name,
-      message: `${source.name}: generated columns are not copied (${generated.map((c) => c.name).join(', ')})`,
-    })
-  }
   return { spec: assemble(match, schema, key, columns, tables), findings }
 }
 
@@ -184,19 +177,25 @@ class OwnColumns {
     // A zone, or none, in every value is a format of its own and no surprise; nor is the rowid, nor what was asked for.
     const expected = type === wanted || (type === TIMESTAMPTZ && wanted === TIMESTAMP)
     if (expected || column.name === source.rowidColumn || entry?.type !== undefined) return
-    const misfits = counted(this.#profile, column.name, wanted)
+    const bytes = wanted === 'text' ? counted(this.#profile, column.name, NO_TEXT) : 0
+    const misfits = counted(this.#profile, column.name, wanted) + bytes
+    const name = bytes > 0 ? NO_TEXT : wanted
     const spellings = MANY_SPELLINGS.has(wanted) && misfits === 0
     this.#findings.push({
       code: 'widened',
       severity: 'warns',
       table: source.name,
       column: column.name,
-      ...(misfits === 0 ? {} : { count: misfits, examples: examplesOf(this.#profile, column.name, wanted) }),
+      ...(misfits === 0 ? {} : { count: misfits, examples: examplesOf(this.#profile, column.name, name) }),
       message:
         `${source.name}.${column.name} (${column.declared || 'untyped'}) becomes ${type}, not ${wanted}: ` +
         (spellings || (inKey && misfits === 0)
           ? 'it is in a key or a unique, where two spellings of a value must stay two'
-          : 'not every value fits'),
+          : bytes > 0
+            ? 'some text holds NUL or is not valid UTF-8 (strip_nul and replace_invalid_utf8 in the plan would change it)'
+            : 'not every value fits'),
+      remedy:
+        'Leave it so, mend these values in SQLite, or name in the plan another "type", a transform, or "misfit": "quarantine".',
     })
   }
 }

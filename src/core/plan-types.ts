@@ -94,7 +94,7 @@ export function chooseType(
   const widened = profile?.widened?.get(column.name)
   if (widened !== undefined) return widened
   const counted = profile?.columns.get(column.name)
-  const misfits = (type: string): number => counted?.get(type) ?? 0
+  const misfits = (type: string): number => (counted?.get(type) ?? 0) + noText(type, counted)
   return (
     columnTypes(source, column).find((type) => {
       if (type === TIMESTAMPTZ && misfits(TIMESTAMP) < misfits('values')) return false
@@ -108,5 +108,14 @@ export function chooseKeyType(column: SourceColumn, profile: TableProfile | unde
   const widened = profile?.widened?.get(column.name)
   if (widened !== undefined) return undefined
   const counted = profile?.columns.get(column.name)
-  return keyTypes(column.declared).find((type) => (counted?.get(asKey(type)) ?? 0) === 0)
+  return keyTypes(column.declared).find(
+    (type) => (counted?.get(asKey(type)) ?? 0) + noText(type, counted) === 0,
+  )
+}
+
+/** Text with NUL or invalid UTF-8 is counted by this name: SQL takes it for text, and PostgreSQL does not (V5, V6). */
+export const NO_TEXT = 'not text'
+
+function noText(type: string, counted: ReadonlyMap<string, number> | undefined): number {
+  return type === 'text' || type === 'json' ? (counted?.get(NO_TEXT) ?? 0) : 0
 }

@@ -2,7 +2,7 @@
 import { copyField } from './codec.ts'
 import { type ExistingPlace, ruleType } from './plan-match.ts'
 import { isTime, rulesOf } from './plan-rules.ts'
-import { quote } from './quote.ts'
+import { exact } from './quote.ts'
 import type { SourceColumn, SourceTable } from './source-schema.ts'
 import type { TargetColumn, TargetUnique } from './target-schema.ts'
 
@@ -94,7 +94,7 @@ function staysDistinct(match: ExistingPlace, name: string, target: TargetColumn)
 
 /** SQL of a value that is the same for two values which the target calls equal, whatever their codec. */
 function uniqueValue(match: ExistingPlace, name: string, target: TargetColumn): string {
-  const x = quote(name)
+  const x = exact(name)
   const plan = match.plan?.columns?.[name]
   const type = ruleType(target)
   const [rule] = rulesOf(type, plan).rules

@@ -8,7 +8,7 @@
 import { Failure } from './errors.ts'
 import type { Phase } from './operator.ts'
 import type { Checkpoint, Seq } from './position.ts'
-import type { TableSpec } from './table.ts'
+import { misfitPolicy, type TableSpec } from './table.ts'
 
 /** Encoded rows, readable once or more; `rows` counts lines. */
 export interface CopyRows {
@@ -274,6 +274,8 @@ export interface Stream extends AsyncDisposable {
   readonly installation: string
   /** Tables in doubt, by their names in the source, and why: they are verified and repaired before the catch-up ends. */
   readonly dirty: ReadonlyMap<string, string>
+  /** Rows that were set aside when the stream was opened. */
+  readonly quarantined: number
   /** They are equal now. */
   clean(): Promise<void>
   /** Stores a phase, as the holder. */
@@ -310,6 +312,9 @@ export function anewAfter(error: unknown, tables: readonly TableSpec[]): Anew | 
   const { table: name, column, holds } = error.facts as { table: string; column: string; holds?: string }
   const table = tables.find((candidate) => candidate.name === name)
   if (table?.owned !== true) return undefined
+  const spec = table.columns.find((candidate) => candidate.name === column)
+  // What the plan does not want widened would be met again.
+  if (spec !== undefined && misfitPolicy(table, spec) !== 'widen') return undefined
   return {
     reason: `${error.message}: ${name} is planned again`,
     table: name,

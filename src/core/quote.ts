@@ -7,3 +7,11 @@ export function quote(...path: string[]): string {
 export function literal(text: string): string {
   return `'${text.replaceAll("'", "''")}'`
 }
+
+/**
+ * A column in a condition: compared as its bytes are, since its collation may be one that only the application has
+ * (trap V26), and since two values that it calls equal need not be equal in the target.
+ */
+export function exact(column: string): string {
+  return `(${quote(column)} COLLATE BINARY)`
+}

@@ -60,11 +60,10 @@ export interface ColumnSpec extends ColumnRule {
 export type DuplicatesPolicy = 'fail' | 'first' | 'last'
 
 /** A column of the key. For a table without a key it is the rowid, kept in a hidden column of the target. */
-export interface KeyColumn {
+export interface KeyColumn extends Pick<ColumnRule, 'type' | 'codec' | 'labels'> {
   /** Name in the source; for a hidden key one of `rowid`, `_rowid_`, `oid` that no real column shadows. */
   readonly name: string
   readonly target: string
-  readonly type: string
 }
 
 export interface KeySpec {

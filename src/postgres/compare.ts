@@ -2,12 +2,13 @@ import type pg from 'pg'
 import { Failure } from '../core/errors.ts'
 import type { Compared, Difference, KeyPage, Ride } from '../core/ports.ts'
 import { literal, quote } from '../core/quote.ts'
-import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
+import type { TableSpec } from '../core/table.ts'
 import { targetName } from './dormant.ts'
+import { keyTextSql, shownKeySql } from './key-text.ts'
 import { sameKey } from './stage.ts'
 
 /** Differences that are told of one range. */
-const SAMPLES = 20
+export const SAMPLES = 20
 /** Characters of a value that are shown. */
 const SHOWN = 200
 /** Keys of one page. */
@@ -40,73 +41,89 @@ interface Compare {
   readonly table: TableSpec
   /** Stage with the source's rows, typed as the target. */
   readonly rows: string
-  /** Stage with keys that the source does not have; undefined where a range is compared. */
-  readonly gone: string | undefined
+  /** Stage for keys: of a ride by keys it holds those that the source does not have. */
+  readonly gone: string
   readonly ride: Ride
+  /** Undefined where nothing can be set aside. */
+  readonly migration: string | undefined
 }
 
-/** Differences between a stage and the target. The stage keeps only the rows that are missing or different. */
+/**
+ * Differences between a stage and the target. Where there are any, the stage of rows then holds just those that are
+ * missing or different, and the stage of keys those that only the target has.
+ */
 export async function compareStage(
   client: pg.ClientBase,
-  { table, rows, gone, ride }: Compare,
-): Promise<
-  Omit<Compared, 'repaired' | 'quarantined' | 'displaced'> & { readonly extras: string | undefined }
-> {
+  { table, rows, gone, ride, migration }: Compare,
+): Promise<Omit<Compared, 'rows' | 'repaired' | 'displaced'>> {
   const target = targetName(table)
   const range = rangeSql(table, ride)
-  const different = compared(table)
-    .map((column) => differs(column.type, `s.${column.name}`, `t.${column.name}`))
-    .join(' OR ')
+  const different =
+    compared(table)
+      .map((column) => differs(column.type, `s.${column.name}`, `t.${column.name}`))
+      .join(' OR ') || 'false'
   const join = `${sameKey(table, 's', 't')}${range === undefined ? '' : ` AND ${range}`}`
   const counts = await client.query(
     `SELECT count(*) FILTER (WHERE t.ctid IS NULL) AS missing,
-            count(*) FILTER (WHERE t.ctid IS NOT NULL AND (${different || 'false'})) AS different
+            count(*) FILTER (WHERE t.ctid IS NOT NULL AND (${different})) AS different
      FROM ${rows} s LEFT JOIN ${target} t ON ${join}`,
   )
-  const missing = Number(counts.rows[0].missing)
-  const changed = Number(counts.rows[0].different)
-  const extras = extrasSql(table, rows, gone, range)
-  const extra =
-    extras === undefined ? 0 : Number((await client.query(`SELECT count(*) AS n ${extras}`)).rows[0].n)
   const samples: Difference[] = []
-  if (extra > 0) samples.push(...(await sampleExtras(client, table, extras as string)))
-  if (missing + changed > 0) {
-    // Before the equal rows leave the stage, since the extras are found by what the stage holds.
-    if (extra > 0)
-      await client.query(
-        `CREATE TEMP TABLE slipway_extra ON COMMIT DROP AS SELECT t.ctid AS place, t.tableoid AS part ${extras}`,
-      )
-    await client.query(
-      `DELETE FROM ${rows} s USING ${target} t WHERE ${join} AND NOT (${different || 'false'})`,
-    )
-    samples.push(...(await sampleRows(client, table, rows, join)))
-  } else if (extra > 0) {
-    await client.query(
-      `CREATE TEMP TABLE slipway_extra ON COMMIT DROP AS SELECT t.ctid AS place, t.tableoid AS part ${extras}`,
-    )
-    await client.query(`DELETE FROM ${rows}`)
-  }
-  return {
-    rows: ride.chunk.rows.rows,
-    missing,
-    extra,
-    different: changed,
-    samples: samples.slice(0, SAMPLES),
-    extras: extra > 0 ? 'slipway_extra' : undefined,
-  }
+  const extra = await findExtras(client, table, { rows, gone, range })
+  if (extra > 0) samples.push(...(await sampleExtras(client, table, gone)))
+  let missing = Number(counts.rows[0].missing)
+  const changed = Number(counts.rows[0].different)
+  if (missing + changed === 0 && extra === 0)
+    return { missing: 0, extra: 0, different: 0, quarantined: 0, samples }
+  await client.query(`DELETE FROM ${rows} s USING ${target} t WHERE ${join} AND NOT (${different})`)
+  // What is set aside is not in the target, and that is known.
+  const aside =
+    missing === 0 || migration === undefined
+      ? 0
+      : ((
+          await client.query(
+            `DELETE FROM ${rows} s WHERE EXISTS (SELECT 1 FROM slipway.quarantine q
+               WHERE q.migration = $1 AND q.direction = 'forward' AND q.tbl = $2
+                 AND md5(q.key) = md5(${keyTextSql(table, 's')}) AND q.key = ${keyTextSql(table, 's')})
+             AND NOT EXISTS (SELECT 1 FROM ${target} t WHERE ${join})`,
+            [migration, table.name],
+          )
+        ).rowCount ?? 0)
+  missing -= aside
+  if (missing + changed > 0) samples.push(...(await sampleRows(client, table, rows, join)))
+  return { missing, extra, different: changed, quarantined: aside, samples: samples.slice(0, SAMPLES) }
 }
 
-/** Takes the rows away that only the target has. */
-export async function deleteExtras(client: pg.ClientBase, table: TableSpec): Promise<number> {
+/** Fills the stage of keys with those that only the target has, and counts them. */
+async function findExtras(
+  client: pg.ClientBase,
+  table: TableSpec,
+  { rows, gone, range }: { readonly rows: string; readonly gone: string; readonly range: string | undefined },
+): Promise<number> {
+  const target = targetName(table)
+  if (range === undefined) {
+    await client.query(
+      `DELETE FROM ${gone} g WHERE NOT EXISTS (SELECT 1 FROM ${target} t WHERE ${sameKey(table, 'g', 't')})`,
+    )
+    return Number((await client.query(`SELECT count(*) AS n FROM ${gone}`)).rows[0].n)
+  }
+  const keys = table.key.columns.map((column) => `t.${quote(column.target)}`).join(', ')
   const { rowCount } = await client.query(
-    `DELETE FROM ${targetName(table)} t USING slipway_extra e WHERE t.ctid = e.place AND t.tableoid = e.part`,
+    `INSERT INTO ${gone} SELECT ${keys} FROM ${target} t
+     WHERE ${range} AND NOT EXISTS (SELECT 1 FROM ${rows} s WHERE ${sameKey(table, 's', 't')})`,
   )
   return rowCount ?? 0
 }
 
+/** True where the ride's range covers the target's rows as well, so that those too many are found with it. */
+export function coversRange(table: TableSpec, { keys }: Ride): boolean {
+  return keys === undefined && coversTarget(table)
+}
+
 /** The target's part of a range, where the target's key orders as the walk does. */
-function rangeSql(table: TableSpec, { after, chunk, keys }: Ride): string | undefined {
-  if (keys !== undefined || !coversTarget(table)) return undefined
+function rangeSql(table: TableSpec, ride: Ride): string | undefined {
+  const { after, chunk } = ride
+  if (!coversRange(table, ride)) return undefined
   const key = `t.${quote(table.key.columns[0]?.target as string)}`
   const bounds = [
     ...(after === undefined ? [] : [`${key} > ${integerOf(after)}`]),
@@ -132,18 +149,6 @@ function integerOf(encoded: string): string {
   return `${literal(field.slice(1))}::bigint`
 }
 
-function extrasSql(
-  table: TableSpec,
-  rows: string,
-  gone: string | undefined,
-  range: string | undefined,
-): string | undefined {
-  const target = targetName(table)
-  if (gone !== undefined) return `FROM ${target} t JOIN ${gone} g ON ${sameKey(table, 'g', 't')}`
-  if (range === undefined) return undefined
-  return `FROM ${target} t WHERE ${range} AND NOT EXISTS (SELECT 1 FROM ${rows} s WHERE ${sameKey(table, 's', 't')})`
-}
-
 /** Columns that are compared: all but the key, whose rows are joined by it. */
 function compared(table: TableSpec): { name: string; source: string; type: string }[] {
   const keys = new Set(table.key.columns.map((column) => column.target))
@@ -152,9 +157,15 @@ function compared(table: TableSpec): { name: string; source: string; type: strin
     .map((column) => ({ name: quote(column.target), source: column.name, type: column.type }))
 }
 
-async function sampleExtras(client: pg.ClientBase, table: TableSpec, extras: string): Promise<Difference[]> {
-  const { rows } = await client.query(`SELECT ${shownKey(table, 't')} AS key ${extras} LIMIT ${SAMPLES}`)
+async function sampleExtras(client: pg.ClientBase, table: TableSpec, gone: string): Promise<Difference[]> {
+  const { rows } = await client.query(
+    `SELECT ${shownKeySql(table, 'g')} AS key FROM ${gone} g LIMIT ${SAMPLES}`,
+  )
   return rows.map((row) => ({ table: table.name, key: row.key, kind: 'extra', columns: [] }))
+}
+
+function shownSql(text: string): string {
+  return `CASE WHEN length(${text}) > ${SHOWN} THEN left(${text}, ${SHOWN}) || '…' ELSE ${text} END`
 }
 
 async function sampleRows(
@@ -167,13 +178,13 @@ async function sampleRows(
   const texts = (alias: string): string =>
     columns.length === 0
       ? 'NULL::text[]'
-      : `ARRAY[${columns.map((column) => `left(${alias}.${column.name}::text, ${SHOWN})`).join(', ')}]`
+      : `ARRAY[${columns.map((column) => shownSql(`${alias}.${column.name}::text`)).join(', ')}]`
   const flags =
     columns.length === 0
       ? 'NULL::boolean[]'
       : `ARRAY[${columns.map((c) => differs(c.type, `s.${c.name}`, `t.${c.name}`)).join(', ')}]`
   const { rows } = await client.query(
-    `SELECT ${shownKey(table, 's')} AS key, t.ctid IS NULL AS missing, ${texts('s')} AS source, ${texts('t')} AS target, ${flags} AS flags
+    `SELECT ${shownKeySql(table, 's')} AS key, t.ctid IS NULL AS missing, ${texts('s')} AS source, ${texts('t')} AS target, ${flags} AS flags
      FROM ${stage} s LEFT JOIN ${targetName(table)} t ON ${join} LIMIT ${SAMPLES}`,
   )
   return rows.map((row): Difference => {
@@ -185,17 +196,6 @@ async function sampleRows(
     )
     return { table: table.name, key: row.key, kind: 'different', columns: wrong }
   })
-}
-
-/** `id=7, lang='de'`, as core/key.ts shows keys. */
-function shownKey(table: TableSpec, alias: string): string {
-  const parts = table.key.columns.map((column) => {
-    const x = `${alias}.${quote(column.target)}`
-    const name = column.target === HIDDEN_KEY ? column.name : column.name
-    const isNumber = /^(bigint|integer|smallint|numeric|double precision)/.test(column.type)
-    return `${literal(`${name}=`)} || ${isNumber ? `${x}::text` : `quote_literal(left(${x}::text, 100))`}`
-  })
-  return parts.join(` || ', ' || `)
 }
 
 /** A page of the target's keys, encoded as core/key.ts says; `keyText` is SQL that yields the encoded key. */

@@ -43,6 +43,9 @@ export type Acquired =
 export interface Admission {
   readonly checkpoint: Checkpoint
   readonly newest: bigint
+  readonly phase: Phase
+  /** See ControlState. */
+  readonly historyFrom: Seq | undefined
 }
 
 /**
@@ -207,7 +210,7 @@ export class Control {
   async admit(client: pg.ClientBase, strength: 'update' | 'share'): Promise<Admission> {
     const { rows } = await client.query({
       name: `slipway_admit_${strength}`,
-      text: `SELECT set_config('slipway.pass', c.secret, true) IS NOT NULL AS pass, p.seq, p.mark, p.newest
+      text: `SELECT set_config('slipway.pass', c.secret, true) IS NOT NULL AS pass, p.seq, p.mark, p.newest, c.phase, c.history_from
              FROM slipway.control c LEFT JOIN slipway.checkpoint p ON p.migration = c.migration AND p.direction = 'forward'
              WHERE c.migration = $1 AND c.holder = $2 AND c.epoch = $3 AND c.authority = 'sqlite'
              FOR ${strength.toUpperCase()} OF c`,
@@ -225,6 +228,8 @@ export class Control {
     return {
       checkpoint: { seq: parseSeq(row.seq ?? '0'), mark: row.mark ?? '' },
       newest: BigInt(row.newest ?? 0),
+      phase: row.phase,
+      historyFrom: row.history_from === null ? undefined : BigInt(row.history_from),
     }
   }
 

@@ -1,27 +1,39 @@
 import type pg from 'pg'
 import { Failure, messageOf } from '../core/errors.ts'
-import type { Chunk, CopyPart, CopyProgress, SnapshotTarget } from '../core/ports.ts'
+import type { Chunk, CopyPart, CopyProgress, CopyRows, SnapshotTarget } from '../core/ports.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { SourceTable } from '../core/source-schema.ts'
 import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
-import type { TargetUnique } from '../core/target-schema.ts'
-import type { Connection } from './connection.ts'
+import type { TargetTable, TargetUnique } from '../core/target-schema.ts'
+import { type Connection, sqlstate } from './connection.ts'
 import { noteOwnConstraints, ownConstraints } from './constraints.ts'
 import type { Control } from './control.ts'
+import { displaceSql, keptBySource } from './displace.ts'
 import { hangGate, putToSleep, remember, takeGateOff, targetName, withPartitions } from './dormant.ts'
+import { resetHistory } from './history.ts'
 import type { IndexPlan } from './index-plans.ts'
 import { createIndex, indexCannotHold } from './indexes.ts'
 import { introspectTarget } from './introspect.ts'
+import { type How, Merger } from './merge.ts'
+import { followAll } from './parents.ts'
 import { ensureSchema } from './preflight.ts'
+import { Quarantine } from './quarantine.ts'
+import { MOVING } from './refused.ts'
 import { createTableSql, type FinishPlan, finishPlan, readGrants } from './schema.ts'
-import { copyInto, Stages, sameKey, targetColumns } from './stage.ts'
-import { insertSql } from './writer.ts'
+import { isFaultOfRow } from './sift.ts'
+import { copyInto, targetColumns } from './stage.ts'
 
 interface Worker {
   readonly connection: Connection
-  readonly stages: Stages
+  readonly merger: Merger
 }
+
+/** Class of the advisory locks under which two careful chunks of one table follow each other. */
+const CHUNK_LOCK = 7_516
+/** How often a chunk is tried again since another session was in its way. */
+const MOVES = 5
+const NONE: CopyRows = { rows: 0, bytes: 0, read: () => [] }
 
 interface Planned {
   readonly source: SourceTable
@@ -42,7 +54,7 @@ export class CopyWriter implements SnapshotTarget {
   readonly #warn: (text: string) => void
   #next = 0
   /** Uniques of each target table as they were when its copy began. */
-  #uniques = new Map<string, readonly TargetUnique[]>()
+  #shapes = new Map<string, TargetTable>()
 
   constructor(
     connection: Connection,
@@ -55,10 +67,26 @@ export class CopyWriter implements SnapshotTarget {
   ) {
     this.#known = known
     this.#connection = connection
-    this.#workers = workers.map((worker) => ({ connection: worker, stages: new Stages() }))
     this.#control = control
     this.#planned = new Map(planned.map((table) => [table.spec.name, table]))
     this.#warn = warn
+    this.#workers = [...workers, connection].map((worker) => ({
+      connection: worker,
+      merger: this.#mergerOf(worker),
+    }))
+  }
+
+  #mergerOf(connection: Connection): Merger {
+    return new Merger({
+      connection,
+      migration: this.#control.migration,
+      targets: [],
+      tables: [...this.#planned.values()].map(({ spec }) => spec),
+      warn: this.#warn,
+      beforeChange: async () => undefined,
+      keepExtra: false,
+      displace: (table, stage) => this.#displace(table, stage),
+    })
   }
 
   async progress(): Promise<CopyProgress> {
@@ -105,6 +133,7 @@ export class CopyWriter implements SnapshotTarget {
         planned.map(({ spec }) => spec),
       )
       await client.query('DELETE FROM slipway.copy_part WHERE migration = $1', [migration])
+      await new Quarantine(migration).clear(client)
       for (const part of parts) {
         await client.query(
           'INSERT INTO slipway.copy_part (migration, tbl, part, lower, upper, expected) VALUES ($1, $2, $3, $4, $5, $6)',
@@ -128,8 +157,10 @@ export class CopyWriter implements SnapshotTarget {
          WHERE migration = $1`,
         [migration, JSON.stringify(planned.map(({ spec }) => spec)), installation],
       )
+      // No way back leads from the new rows to the old ones.
+      await resetHistory(client, migration)
     })
-    this.#uniques.clear()
+    this.#shapes.clear()
   }
 
   /** An empty table, made where it is ours. Rows that are not from an earlier copy go only by the plan's consent. */
@@ -175,64 +206,100 @@ export class CopyWriter implements SnapshotTarget {
   async writeChunk(table: TableSpec, part: CopyPart, chunk: Chunk): Promise<void> {
     const uniques = await this.#uniquesOf(table)
     // Workers take turns; a session is a queue, so two chunks never mix.
-    const { connection, stages } = this.#workers[this.#next++ % this.#workers.length] as Worker
-    try {
-      await connection.transaction(async (client) => {
-        // Progress and rows are one commit; a server that loses it loses both.
-        await client.query('SET LOCAL synchronous_commit = off')
-        await this.#control.admit(client, 'share')
-        if (chunk.rows.rows > 0) {
-          if (uniques.length === 0)
-            await copyInto(client, targetName(table), targetColumns(table), chunk.rows, table)
-          else {
-            const stage = await stages.get(client, connection.generation, table, 'rows')
-            await copyInto(client, stage, targetColumns(table), chunk.rows, table)
-            // A row that holds one of these values under another key has changed since it was copied, so it is
-            // in the changelog and comes again (trap H8).
-            await client.query(
-              `DELETE FROM ${targetName(table)} t USING ${stage} s WHERE ${sameKey(table, 't', 's')}`,
-            )
-            for (const unique of uniques) await client.query(displaceSql(table, stage, unique))
-            await client.query(insertSql(table, stage))
-          }
-        }
-        const moved = await client.query(
-          `UPDATE slipway.copy_part SET last = coalesce($4, last), rows = rows + $5, done = $6
-           WHERE migration = $1 AND tbl = $2 AND part = $3 AND last IS NOT DISTINCT FROM $7 AND NOT done`,
-          [
-            this.#control.migration,
-            table.name,
-            part.part,
-            chunk.last ?? null,
-            chunk.rows.rows,
-            chunk.exhausted,
-            part.last ?? null,
-          ],
-        )
-        if (moved.rowCount !== 1) {
-          throw new Failure({
-            code: 'copy_moved',
-            policy: 'transient',
-            message: `the copy of ${table.name} stands elsewhere: it is read again`,
-          })
-        }
-        await client.query(
-          `UPDATE slipway.checkpoint SET newest = $2 WHERE migration = $1 AND direction = 'forward' AND newest < $2`,
-          [this.#control.migration, chunk.head.toString()],
-        )
-      })
-    } catch (error) {
-      stages.forget()
-      throw error
+    const worker = this.#workers[this.#next++ % (this.#workers.length - 1)] as Worker
+    // No key comes twice where nothing is unique yet: then the rows need no stage.
+    let way: How | 'direct' =
+      table.owned && uniques.length === 0 && chunk.aside.length === 0 ? 'direct' : 'replace'
+    for (let moves = 0; ; ) {
+      try {
+        await this.#write(worker, table, part, chunk, way, moves >= MOVES)
+        return
+      } catch (error) {
+        worker.merger.forget()
+        const moved = (error instanceof Failure && error.code === MOVING) || sqlstate(error) === '40P01'
+        if (moved && moves < MOVES) moves++
+        else if (isFaultOfRow(sqlstate(error)) && way !== 'careful') way = 'careful'
+        else throw error
+      }
     }
   }
 
+  async #write(
+    { connection, merger }: Worker,
+    table: TableSpec,
+    part: CopyPart,
+    chunk: Chunk,
+    way: How | 'direct',
+    patient: boolean,
+  ): Promise<void> {
+    await connection.transaction(async (client) => {
+      // Progress and rows are one commit; a server that loses it loses both.
+      await client.query('SET LOCAL synchronous_commit = off')
+      await this.#control.admit(client, 'share')
+      if (way === 'direct') {
+        if (chunk.rows.rows > 0)
+          await copyInto(client, targetName(table), targetColumns(table), chunk.rows, table)
+      } else if (chunk.rows.rows + chunk.aside.length > 0) {
+        // What one session judges, another must see.
+        if (way === 'careful')
+          await client.query('SELECT pg_advisory_xact_lock($1, hashtext($2))', [
+            CHUNK_LOCK,
+            targetName(table),
+          ])
+        await merger.begin(client)
+        await merger.merge(
+          client,
+          { table, gone: NONE, upserts: chunk.rows, aside: chunk.aside },
+          way,
+          patient,
+        )
+      }
+      const moved = await client.query(
+        `UPDATE slipway.copy_part SET last = coalesce($4, last), rows = rows + $5, done = $6
+         WHERE migration = $1 AND tbl = $2 AND part = $3 AND last IS NOT DISTINCT FROM $7 AND NOT done`,
+        [
+          this.#control.migration,
+          table.name,
+          part.part,
+          chunk.last ?? null,
+          chunk.rows.rows,
+          chunk.exhausted,
+          part.last ?? null,
+        ],
+      )
+      if (moved.rowCount !== 1) {
+        throw new Failure({
+          code: 'copy_moved',
+          policy: 'transient',
+          message: `the copy of ${table.name} stands elsewhere: it is read again`,
+        })
+      }
+      await client.query(
+        `UPDATE slipway.checkpoint SET newest = $2 WHERE migration = $1 AND direction = 'forward' AND newest < $2`,
+        [this.#control.migration, chunk.head.toString()],
+      )
+    })
+  }
+
+  /**
+   * A row that holds a value of the chunk under another key, where the source keeps the value unique too, has changed
+   * since it was copied: so it is in the changelog and comes again (trap H8).
+   */
+  #displace(table: TableSpec, stage: string): string[] {
+    const shape = this.#shapes.get(table.target)
+    const source = this.#planned.get(table.name)?.source
+    if (shape === undefined || source === undefined) return []
+    return shape.uniques
+      .filter((unique) => table.owned || keptBySource(source, table, shape, unique))
+      .map((unique) => displaceSql(table, stage, unique))
+  }
+
   async #uniquesOf(table: TableSpec): Promise<readonly TargetUnique[]> {
-    if (this.#uniques.size === 0) {
+    if (this.#shapes.size === 0) {
       const tables = await introspectTarget(this.#connection, table.schema)
-      this.#uniques = new Map(tables.map((t) => [t.name, t.uniques]))
+      this.#shapes = new Map(tables.map((shape) => [shape.name, shape]))
     }
-    return this.#uniques.get(table.target) ?? []
+    return this.#shapes.get(table.target)?.uniques ?? []
   }
 
   async finishTable(table: TableSpec): Promise<void> {
@@ -249,6 +316,23 @@ export class CopyWriter implements SnapshotTarget {
   async settle(): Promise<void> {
     for (const { spec } of this.#planned.values()) {
       await this.#indexes(spec, this.#finishPlan(spec)?.indexes.filter((index) => index.unique) ?? [])
+    }
+    // The last of them works in the session that builds.
+    const { merger, connection } = this.#workers.at(-1) as Worker
+    try {
+      await connection.transaction(async (client) => {
+        await this.#control.admit(client, 'update')
+        if (await merger.quarantine.isEmpty(client)) return
+        await merger.quarantine.prepare(client, connection.generation)
+        await followAll(
+          client,
+          merger.quarantine,
+          [...this.#planned.values()].map(({ spec }) => spec),
+          async () => undefined,
+        )
+      })
+    } finally {
+      merger.forget()
     }
   }
 
@@ -279,15 +363,4 @@ export class CopyWriter implements SnapshotTarget {
   async finish(): Promise<void> {
     await this.#control.note({ phase: 'catching_up', copyFinishedAt: new Date() })
   }
-}
-
-/**
- * Deletes target rows that hold a unique value of the stage under another key. The inner SELECT reads the stage
- * and the outer condition the target, by the same expressions: so partial and expression indexes work too.
- */
-export function displaceSql(table: TableSpec, stage: string, unique: TargetUnique): string {
-  const parts = unique.parts.join(', ')
-  const where = unique.where === undefined ? '' : ` AND ${unique.where}`
-  const inner = unique.where === undefined ? '' : ` WHERE ${unique.where}`
-  return `DELETE FROM ${targetName(table)} WHERE (${parts}) IN (SELECT ${parts} FROM ${stage}${inner})${where}`
 }

@@ -12,7 +12,7 @@ const COLUMNS = `
          attnotnull OR coalesce(domain.not_null, false) AS "notNull",
          (atthasdef AND attgenerated = '') OR coalesce(domain.has_default, false) AS "hasDefault", attidentity <> '' AS identity,
          attidentity = 'a' AS "identityAlways",
-         coalesce(domain.base, format_type(atttypid, atttypmod)) NOT IN ('citext', 'public.citext') AND coalesce((SELECT collisdeterministic FROM pg_collation c WHERE c.oid = attcollation), true) AS exact,
+         coalesce(domain.base, format_type(atttypid, atttypmod)) !~ '(^|\\.)citext$' AND coalesce((SELECT collisdeterministic FROM pg_collation c WHERE c.oid = attcollation), true) AS exact,
          attgenerated <> '' AS generated, pg_get_expr(d.adbin, d.adrelid) AS "defaultSql", domain.base,
          (SELECT array_agg(enumlabel::text ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = coalesce(domain.base_oid, atttypid)) AS labels,
          has_column_privilege(attrelid, attnum, 'INSERT') AND has_column_privilege(attrelid, attnum, 'UPDATE') AS writable,

@@ -53,9 +53,9 @@ function encodedField({ x, type }: KeyField): string {
  */
 export function decodedSql(columns: readonly { readonly type: string }[], key: string): string[] {
   // The operator ->> refuses U+0000, which PostgreSQL's text cannot hold.
-  const fits = `${key} !~ ${literal('(^|[^\\\\])(\\\\\\\\)*\\\\u0000')}`
+  const fits = `(${key}) !~ ${literal('(^|[^\\\\])(\\\\\\\\)*\\\\u0000')}`
   return columns.map(({ type }, index) =>
-    decodedField(type, `(CASE WHEN ${fits} THEN ${key}::json->>${index} END)`),
+    decodedField(type, `(CASE WHEN ${fits} THEN (${key})::json->>${index} END)`),
   )
 }
 

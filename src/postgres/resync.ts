@@ -57,6 +57,8 @@ export async function resync(connection: Connection, control: Control, work: Res
       migration,
       names,
     ])
+    // What changed while nobody looked may fit now, or be gone: verify passes over what is set aside.
+    await client.query('UPDATE slipway.quarantine SET due = true WHERE migration = $1', [migration])
     await client.query(
       `INSERT INTO slipway.copy_part (migration, tbl, part, done)
        SELECT $1, n, 0, true FROM unnest($2::text[]) n

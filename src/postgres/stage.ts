@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
+import { isGeneric } from '../core/codec.ts'
 import { Failure } from '../core/errors.ts'
 import type { CopyRows } from '../core/ports.ts'
 import { quote } from '../core/quote.ts'
@@ -13,6 +14,11 @@ import { targetName } from './dormant.ts'
 export function targetColumns(table: TableSpec): string[] {
   const hidden = table.key.kind === 'rowid' ? [HIDDEN_KEY] : []
   return [...hidden, ...table.columns.map((column) => column.target)]
+}
+
+/** Target columns of types without a rule of their own: their values travel as text until PostgreSQL has judged them. */
+export function genericColumns(table: TableSpec): string[] {
+  return table.columns.filter((column) => isGeneric(column)).map((column) => column.target)
 }
 
 export function quoteList(names: readonly string[]): string {
@@ -57,23 +63,27 @@ function refusedValue(error: unknown, table: TableSpec): Failure | undefined {
 }
 
 /**
- * Temporary tables of one session in which rows arrive before they are merged: `rows` for whole rows, `gone` for
- * keys. Made at first use, emptied by each commit, so that no batch changes the catalog.
+ * `rows`: whole rows in the target's own types. `mixed`: the same with text for types that PostgreSQL has to judge,
+ * `text`: with text for all, which takes every line. `gone` and `mended`: keys of rows that go, by a batch and by a
+ * repair.
+ */
+export type StageKind = 'rows' | 'mixed' | 'text' | 'gone' | 'mended'
+
+/**
+ * Temporary tables of one session in which rows arrive before they are merged. Made at first use, emptied by each
+ * commit, so that no batch changes the catalog.
  */
 export class Stages {
   #generation = -1
   #known = new Set<string>()
 
   /** `generation` of the connection: a new session has none of the old one's tables. */
-  async get(
-    client: pg.ClientBase,
-    generation: number,
-    table: TableSpec,
-    kind: 'rows' | 'gone',
-  ): Promise<string> {
+  async get(client: pg.ClientBase, generation: number, table: TableSpec, kind: StageKind): Promise<string> {
     if (generation !== this.#generation) this.forget()
     this.#generation = generation
-    const columns = kind === 'rows' ? targetColumns(table) : table.key.columns.map((column) => column.target)
+    const whole = kind === 'rows' || kind === 'mixed' || kind === 'text'
+    const columns = whole ? targetColumns(table) : table.key.columns.map((column) => column.target)
+    const judged = new Set(kind === 'text' ? columns : kind === 'mixed' ? genericColumns(table) : [])
     const shape = createHash('sha256')
       .update(JSON.stringify([kind, targetName(table), columns]))
       .digest('hex')
@@ -81,7 +91,8 @@ export class Stages {
     if (this.#known.has(name)) return name
     await client.query(
       `CREATE TEMP TABLE IF NOT EXISTS ${name} ON COMMIT DELETE ROWS
-       AS SELECT ${quoteList(columns)} FROM ${targetName(table)} WITH NO DATA`,
+       AS SELECT ${columns.map((name) => (judged.has(name) ? `NULL::text AS ${quote(name)}` : quote(name))).join(', ')}
+       FROM ${targetName(table)} WITH NO DATA`,
     )
     this.#known.add(name)
     return name

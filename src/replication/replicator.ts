@@ -172,6 +172,7 @@ export class Replicator {
   async #follow(signal: AbortSignal, onProgress: () => void): Promise<void> {
     const stream = await this.#deps.factory.open(this.#anew, signal)
     this.#stream = stream
+    this.#loop.quarantined = stream.quarantined
     this.#anew = undefined
     this.#setPhase(stream.phase)
     const copier = new Copier(stream, this.#deps.observer, this.pause)

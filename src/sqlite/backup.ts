@@ -16,6 +16,9 @@ export interface Backup {
 /** Pages copied at a time; between two steps writers and the rest of this process go on. */
 const PAGES = 4_096
 
+/** Outside WAL a commit of the application starts the copy again; past so many times it is given up. */
+const MAX_RESTARTS = 50
+
 /**
  * Copies the live database with SQLite's online backup, then checks the copy, not the original: the check of a
  * large file takes long and would pin the log.
@@ -34,12 +37,19 @@ export async function backupSource(
   closeSync(openSync(partial, 'w', 0o600))
   const source = openReader(path)
   try {
-    // Inside one read transaction: else every commit of the application would start the copy again.
-    source.exec('BEGIN')
-    source.prepare('SELECT count(*) FROM sqlite_schema').get()
+    // Inside one read transaction: else every commit of the application would start the copy again. Outside WAL that
+    // would keep writers out as long, so there it is done in steps, each with a short lock.
+    if (source.pragma('journal_mode', { simple: true }) === 'wal') {
+      source.exec('BEGIN')
+      source.prepare('SELECT count(*) FROM sqlite_schema').get()
+    }
+    let left = Number.POSITIVE_INFINITY
+    let restarts = 0
     await source.backup(partial, {
       progress: ({ totalPages, remainingPages }) => {
         signal.throwIfAborted()
+        if (remainingPages > left && ++restarts > MAX_RESTARTS) throw tooBusy(path)
+        left = remainingPages
         progress(totalPages - remainingPages, totalPages)
         return PAGES
       },
@@ -68,12 +78,20 @@ export async function backupSource(
   }
 }
 
+function tooBusy(path: string): Failure {
+  return new Failure({
+    code: 'source_busy',
+    message: `${path} was written to ${MAX_RESTARTS} times while it was being copied, and each time the copy began again`,
+    remedy: 'Do it at a quieter time, or in WAL mode, in which writers are not in the way.',
+  })
+}
+
 /**
  * Not damage: a collation or function that only the application has (trap V26), a rule that older rows break, an index
  * on an expression that another SQLite version computes otherwise. Rows are read from their tables, never from indexes.
  */
 const NO_DAMAGE =
-  /no such (collation|function)|unknown collation|CHECK constraint failed|value in \S+\.|missing from index|wrong # of entries in index|non-unique entry in index/i
+  /no such (collation|function)|unknown (collation|function)|CHECK constraint failed|value in \S+\.|missing from index|wrong # of entries in index|non-unique entry in index/i
 
 function checkCopy(source: string, copy: string): string[] {
   const database = new Database(copy, { fileMustExist: true })

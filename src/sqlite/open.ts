@@ -1,4 +1,13 @@
-import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readSync,
+  statfsSync,
+  statSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
@@ -107,6 +116,32 @@ export function checkWritable(path: string): void {
       remedy: 'Run slipway on the machine that holds the file, on a local file system.',
     })
   }
+}
+
+/** Byte 18 of the header, "read version", is 2 in WAL mode: https://sqlite.org/fileformat2.html#file_format_version_numbers */
+const READ_VERSION = 18
+
+/**
+ * A connection that only reads a file in WAL mode makes its `-wal` and `-shm`, and cannot take them away: left behind
+ * under another uid they lock the application out (trap R8). Call it before the file is opened by SQLite (trap H7).
+ */
+export function checkReadLeavesNothing(path: string): void {
+  const stat = statSync(path)
+  const uid = process.getuid?.()
+  if (uid === undefined || uid === 0 || uid === stat.uid || existsSync(`${path}-shm`)) return
+  const header = Buffer.alloc(READ_VERSION + 1)
+  const file = openSync(path, 'r')
+  try {
+    readSync(file, header, 0, header.length, 0)
+  } finally {
+    closeSync(file)
+  }
+  if (header[READ_VERSION] !== 2) return
+  throw new Failure({
+    code: 'source_owner',
+    message: `${path} belongs to uid ${stat.uid}, slipway runs as uid ${uid}: the files that even a reader leaves behind would lock the application out`,
+    remedy: `Run slipway as the file's owner (uid ${stat.uid}), or while the application is running.`,
+  })
 }
 
 /** True for what SQLite itself refused; anything else is a defect or a Failure already. */
@@ -231,12 +266,12 @@ export function readFacts(database: Sqlite, path: string): SourceFacts {
     const pages = Number(database.pragma('page_count', { simple: true }))
     const journalMode = String(database.pragma('journal_mode', { simple: true }))
     const encoding = String(database.pragma('encoding', { simple: true }))
-    const size = statSync(path).size
-    // In WAL mode the newest pages may still be in the log.
-    if (readWal(path).usedBytes === 0 && size < pages * pageSize) {
+    const shorter = isShorter(database, path)
+    if (shorter !== undefined) {
+      const { size } = shorter
       throw new Failure({
         code: 'source_corrupt',
-        message: `${path} is damaged or truncated: ${size} bytes, its header says ${pages * pageSize}`,
+        message: `${path} is damaged or truncated: ${size} bytes, its header says ${shorter.pages * pageSize}`,
         remedy: "Restore it from a backup, or rescue it with sqlite3 FILE '.recover'; nothing was changed.",
       })
     }
@@ -245,6 +280,23 @@ export function readFacts(database: Sqlite, path: string): SourceFacts {
   } catch (error) {
     if (error instanceof Failure) throw error
     throw sourceFailure(path, error)
+  }
+}
+
+/**
+ * In WAL mode the newest pages may still be in the log. Looked at in a read transaction, which keeps the log from being
+ * begun anew between the questions.
+ */
+function isShorter(database: Sqlite, path: string): { size: number; pages: number } | undefined {
+  const own = !database.inTransaction
+  if (own) database.exec('BEGIN')
+  try {
+    const pageSize = Number(database.pragma('page_size', { simple: true }))
+    const pages = Number(database.pragma('page_count', { simple: true }))
+    const { size } = statSync(path)
+    return readWal(path).usedBytes === 0 && size < pages * pageSize ? { size, pages } : undefined
+  } finally {
+    if (own && database.inTransaction) database.exec('COMMIT')
   }
 }
 

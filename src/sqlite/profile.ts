@@ -1,32 +1,27 @@
-import { Failure } from '../core/errors.ts'
-import { describeKey, type KeyValue } from '../core/key.ts'
+import type { Finding } from '../core/finding.ts'
+import type { KeyValue } from '../core/key.ts'
 import type { Match } from '../core/plan-match.ts'
-import { type Measure, measuresOf } from '../core/plan-measures.ts'
+import { measuresOf } from '../core/plan-measures.ts'
 import type { Duplicates, TableProfile } from '../core/plan-profile.ts'
-import { BUILT_IN_COLLATIONS, naturalKey } from '../core/plan-types.ts'
+import { BUILT_IN_COLLATIONS } from '../core/plan-types.ts'
 import type { UniqueCheck } from '../core/plan-uniques.ts'
 import { quote } from '../core/quote.ts'
 import type { SourceTable } from '../core/source-schema.ts'
+import { Counts, EXAMPLES, shownKey, showRow } from './counts.ts'
 import { sourceTable } from './introspect.ts'
 import type { Sqlite } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
 
-/** Measures of one SELECT. */
-const MEASURES = 400
-
 /** Rows that one read transaction looks at. */
 const WINDOW_ROWS = 50_000n
-
-/** Keys that are shown of the rows of a measure, and of the groups of duplicates. */
-const EXAMPLES = 3
 
 /** Groups of duplicates that are counted: more of them tell nobody more. */
 const GROUPS = 10_000
 
 /**
  * Counts what planning asks of a table (core/plan-measures.ts): for each column the values that each rule would
- * refuse. A table with a rowid is read in windows, so that no read transaction is long (trap C20); only duplicates are
- * looked for in the table as a whole.
+ * refuse, and for those that refuse something once more what other rules would do. A table with a rowid is read in
+ * windows, so that no read transaction is long (trap C20); only duplicates are looked for in the table as a whole.
  */
 export async function profileTable(
   database: Sqlite,
@@ -36,19 +31,23 @@ export async function profileTable(
 ): Promise<TableProfile> {
   const { source } = match
   const { measures, uniques, newest } = measuresOf(match)
-  const counts = new Counts(database, source, measures)
-  const primary = source.columns.filter((column) => column.primary > 0 && column.name !== source.rowidColumn)
+  const counts = new Counts(database, source)
   const samples = new Map<string, string>()
-  if (measures.length > 0 || primary.length > 0) {
-    for (const [where, values] of windows(database, source)) {
-      await gate.pass(signal)
-      signal.throwIfAborted()
-      counts.read(where, values)
-      for (const column of newest) {
-        const text = newestText(database, source, column, where, values)
-        if (text !== undefined) samples.set(column, text)
-      }
+  for await (const [where, values] of gated(windows(database, source), gate, signal)) {
+    counts.read(
+      measures.filter(({ after }) => after === undefined),
+      where,
+      values,
+    )
+    for (const column of newest) {
+      const text = newestText(database, source, column, where, values)
+      if (text !== undefined) samples.set(column, text)
     }
+  }
+  const more = measures.filter(({ column, after }) => after !== undefined && counts.of(column, after) > 0)
+  if (more.length > 0) {
+    for await (const [where, values] of gated(windows(database, source), gate, signal))
+      counts.read(more, where, values)
   }
   const duplicates = new Map<string, Duplicates>()
   for (const check of uniques) {
@@ -58,7 +57,7 @@ export async function profileTable(
     if (found !== undefined) duplicates.set(check.unique.name, found)
   }
   return {
-    columns: counts.columns(),
+    columns: counts.columns,
     nullKeys: counts.nullKeys,
     examples: counts.examples,
     duplicates,
@@ -66,81 +65,13 @@ export async function profileTable(
   }
 }
 
-/** Sums over all windows, and the keys of the first rows of each measure. */
-class Counts {
-  readonly examples = new Map<string, Map<string, string[]>>()
-  nullKeys = false
-  readonly #database: Sqlite
-  readonly #table: SourceTable
-  readonly #measures: readonly Measure[]
-  readonly #sums: number[]
-  readonly #nullKey: string
-
-  constructor(database: Sqlite, table: SourceTable, measures: readonly Measure[]) {
-    this.#database = database
-    this.#table = table
-    this.#measures = measures
-    this.#sums = measures.map(() => 0)
-    const primary = table.columns.filter((column) => column.primary > 0 && column.name !== table.rowidColumn)
-    this.#nullKey = primary.map((column) => `${quote(column.name)} IS NULL`).join(' OR ') || '0'
+/** Lets the WAL be reset between two of them. */
+async function* gated<T>(steps: Iterable<T>, gate: ReaderGate, signal: AbortSignal): AsyncGenerator<T> {
+  for (const step of steps) {
+    yield step
+    await gate.pass(signal)
+    signal.throwIfAborted()
   }
-
-  read(where: string, values: readonly bigint[]): void {
-    // SQLite allows 2,000 result columns, and one row is read more than once rather than refused.
-    for (let from = 0; from === 0 || from < this.#measures.length; from += MEASURES) {
-      const some = this.#measures.slice(from, from + MEASURES)
-      const row = this.#database
-        .prepare(
-          `SELECT ${[`total(${this.#nullKey})`, ...some.map((m) => `total(${m.sql})`)].join(', ')} FROM ${sourceTable(this.#table.name)} WHERE ${where}`,
-        )
-        .raw()
-        .get(...values) as number[]
-      this.nullKeys ||= Number(row[0]) > 0
-      some.forEach((measure, i) => {
-        const count = Number(row[i + 1])
-        this.#sums[from + i] = (this.#sums[from + i] as number) + count
-        if (count > 0 && measure.examples) this.#exemplify(measure, where, values)
-      })
-    }
-  }
-
-  #exemplify(measure: Measure, where: string, values: readonly bigint[]): void {
-    const byColumn = this.examples.get(measure.column) ?? new Map<string, string[]>()
-    const keys = byColumn.get(measure.name) ?? []
-    if (keys.length >= EXAMPLES) return
-    const shown = shownKey(this.#table)
-    const rows = this.#database
-      .prepare(
-        `SELECT ${shown.map((name) => quote(name)).join(', ')} FROM ${sourceTable(this.#table.name)} WHERE (${where}) AND (${measure.sql}) LIMIT ${EXAMPLES - keys.length}`,
-      )
-      .raw()
-      .all(...values) as KeyValue[][]
-    keys.push(...rows.map((row) => describe(shown, row)))
-    this.examples.set(measure.column, byColumn.set(measure.name, keys))
-  }
-
-  columns(): Map<string, Map<string, number>> {
-    const result = new Map<string, Map<string, number>>()
-    this.#measures.forEach(({ column, name }, index) => {
-      const profile = result.get(column) ?? new Map<string, number>()
-      result.set(column, profile.set(name, this.#sums[index] as number))
-    })
-    return result
-  }
-}
-
-/** The columns by which a person finds a row again. */
-function shownKey(table: SourceTable): readonly string[] {
-  const natural = naturalKey(table)
-  if (natural !== undefined) return natural.columns
-  return table.rowid === undefined ? table.columns.slice(0, 1).map((column) => column.name) : [table.rowid]
-}
-
-function describe(names: readonly string[], values: readonly KeyValue[]): string {
-  return describeKey(
-    names.map((name) => ({ name, target: name, type: '' })),
-    values,
-  )
 }
 
 /** The last text of a window, in the order of rowids: how the application writes a time now. */
@@ -168,7 +99,8 @@ function findDuplicates(database: Sqlite, table: SourceTable, check: UniqueCheck
   const keys = shown.map((_, index) => `k${index}`)
   const columns = [
     ...check.parts.map((part, index) => `${part} AS u${index}`),
-    ...shown.map((name, index) => `${quote(name)} AS k${index}`),
+    // min() of a key would ask for a collation that perhaps only the application has.
+    ...shown.map((name, index) => `${quote(name)} COLLATE BINARY AS k${index}`),
   ]
   const real =
     check.unique.nullsEqual === true ? '1' : names.map((name) => `${name} IS NOT NULL`).join(' AND ')
@@ -186,27 +118,29 @@ function findDuplicates(database: Sqlite, table: SourceTable, check: UniqueCheck
   for (const [count, , ...key] of rows) {
     groups++
     total += Number(count)
-    if (examples.length < EXAMPLES) examples.push(`${describe(shown, key)} and ${Number(count) - 1} more`)
+    if (examples.length < EXAMPLES) examples.push(`${showRow(shown, key)} and ${Number(count) - 1} more`)
   }
   return { groups, rows: total, examples }
 }
 
 /**
  * A WITHOUT ROWID table is ordered by its key: with a collation that only the application has, nothing of it can be
- * read here (trap V26). Elsewhere such a key only means that the rowid takes its place.
+ * read here (trap V26). Elsewhere such a key only means that the rowid takes its place. Undefined where it can be read.
  */
-export function refuseForeignCollation(table: SourceTable): void {
+export function foreignCollation(table: SourceTable): Finding | undefined {
   const foreign = table.indexes
     .filter((index) => index.origin === 'pk')
     .flatMap((index) => index.parts)
     .find((part) => !BUILT_IN_COLLATIONS.has(part.collation.toUpperCase()))
-  if (!table.withoutRowid || foreign === undefined) return
-  throw new Failure({
+  if (!table.withoutRowid || foreign === undefined) return undefined
+  return {
     code: 'source_collation',
-    message: `${table.name} is ordered by the collation ${foreign.collation}, which only the application has`,
+    severity: 'blocks',
+    table: table.name,
+    column: foreign.column,
+    message: `${table.name} is ordered by the collation ${foreign.collation}, which only the application has: nothing of it can be read here`,
     remedy: `Leave the table out: EXCLUDE_TABLES=${table.name}`,
-    facts: { table: table.name },
-  })
+  }
 }
 
 function* windows(database: Sqlite, table: SourceTable): Iterable<[string, bigint[]]> {

@@ -33,6 +33,8 @@ export interface Run {
   readonly reason: string
   /** The installation of capture whose doubts it ends; undefined where a person asked. */
   readonly mends: string | undefined
+  /** Of capture, when the places below were reached. */
+  installation: string | undefined
   readonly repair: boolean
   readonly startedAt: string
   finishedAt: string | undefined
@@ -58,6 +60,12 @@ export function newTable(table: string): TableRun {
     quarantined: 0,
     repaired: 0,
   }
+}
+
+/** Begins all tables again. */
+export function restart(run: Run): void {
+  run.tables.splice(0, run.tables.length, ...run.tables.map(({ table }) => newTable(table)))
+  run.samples = []
 }
 
 /** Adds what one comparison found. */

@@ -1,12 +1,14 @@
-import { Failure, messageOf } from '../core/errors.ts'
+import { Failure } from '../core/errors.ts'
 import { showKey } from '../core/key.ts'
 import { NO_VERIFICATION, type VerifyReport, type VerifyRequest } from '../core/operator.ts'
 import type { Batch, Companion, Difference, ReadExtras, Stream } from '../core/ports.ts'
 import type { TableSpec } from '../core/table.ts'
-import { count, mismatched, newTable, type Run, report, type TableRun } from './run.ts'
+import { count, mismatched, newTable, type Run, report, restart, type TableRun } from './run.ts'
 
 /** Progress is stored this often, so that a run goes on after a restart where it stood. */
 const SAVE_MS = 2_000
+/** Rows of a repair that nobody asked for which the log names. */
+const TOLD = 20
 
 /** Where runs are kept. */
 export interface VerifyStore {
@@ -48,7 +50,9 @@ export class Verifier implements Companion {
   }
 
   get report(): VerifyReport {
-    return this.#run === undefined ? NO_VERIFICATION : report(this.#run, this.#live, Date.now())
+    // What a person asked for is what is told, also while tables in doubt go before it.
+    const run = this.#suspended ?? this.#run
+    return run === undefined ? NO_VERIFICATION : report(run, this.#live, Date.now())
   }
 
   get busy(): boolean {
@@ -82,6 +86,7 @@ export class Verifier implements Companion {
     this.#run = await this.#deps.store.begin({
       reason,
       mends,
+      installation: undefined,
       repair: request.repair,
       startedAt: new Date().toISOString(),
       finishedAt: undefined,
@@ -142,6 +147,9 @@ export class Verifier implements Companion {
     const run = this.#run
     if (run?.state !== 'running') return undefined
     this.#live = true
+    // Keys and types may be others now: a place in the old order means nothing.
+    if (run.installation !== undefined && run.installation !== stream.installation) restart(run)
+    run.installation = stream.installation
     for (const progress of run.tables) {
       const table = stream.tables.find((candidate) => candidate.name === progress.table)
       if (progress.phase === 'done') continue
@@ -201,15 +209,6 @@ export class Verifier implements Companion {
     this.#live = false
   }
 
-  /** A run that cannot go on, e.g. since a table was planned anew: it is told and not repeated by itself. */
-  async fail(error: unknown): Promise<void> {
-    if (this.#run?.state !== 'running') return
-    this.#run.state = 'failed'
-    this.#run.error = messageOf(error)
-    this.#run.finishedAt = new Date().toISOString()
-    await this.#save(this.#run)
-  }
-
   async #save(run: Run): Promise<void> {
     this.#savedAt = Date.now()
     await this.#deps.store.save(run)
@@ -222,6 +221,10 @@ export class Verifier implements Companion {
     const wrong = mismatched(run)
     const repaired = run.tables.reduce((sum, table) => sum + table.repaired, 0)
     const rows = run.tables.reduce((sum, table) => sum + table.rows, 0)
+    for (const { table, key, kind, columns } of run.mends === undefined ? [] : run.samples.slice(0, TOLD))
+      this.#deps.warn(
+        `verify: ${table} ${key} was ${kind}${columns.length > 0 ? ` (${columns.map((c) => c.column).join(', ')})` : ''}`,
+      )
     if (wrong === 0) this.#deps.step(`verify: ${rows} rows are equal`)
     else
       this.#deps.warn(

@@ -8,6 +8,7 @@ import { Verifier, type VerifyStore } from '../verify/verifier.ts'
 import { ForwardFactory } from './forward.ts'
 import { DaemonOperator } from './operator.ts'
 import { readPause } from './pause-file.ts'
+import { Records } from './records.ts'
 import { openTarget, type TargetSession } from './session.ts'
 
 /** A server that starts together with the daemon may need a moment; a wrong setting should not look like one. */
@@ -35,6 +36,7 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       operator.events.copied(table)
     },
   }
+  const records = new Records(config, () => target)
   const runs = new LateRuns()
   const verifier = new Verifier({
     store: runs,
@@ -48,7 +50,10 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
         await verifier.load()
         return await made().open(anew, signal)
       },
-      heartbeat: () => made().heartbeat(),
+      heartbeat: async () => {
+        void records.prune(stop.signal)
+        return await made().heartbeat()
+      },
     },
     observer,
     companion: verifier,
@@ -59,6 +64,7 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
     config,
     replicator,
     verifier,
+    records,
     observer: options.observer,
     facts: () => factory?.facts,
     target: () => target && { server: target.server, holder: target.control.holder },

@@ -1,11 +1,14 @@
 import type { Config } from '../core/config.ts'
 import { holdsOn } from '../core/drift.ts'
 import { type PlannedTable, refuseBlocked } from '../core/plan.ts'
+import { ruleType } from '../core/plan-match.ts'
 import type { Inventory } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { TargetTable } from '../core/target-schema.ts'
+import type { KeptUnique } from '../postgres/comparer.ts'
 import type { Connection } from '../postgres/connection.ts'
 import type { ControlState } from '../postgres/control.ts'
+import { keptBySource } from '../postgres/displace.ts'
 import { introspectTarget } from '../postgres/introspect.ts'
 import type { Sqlite } from '../sqlite/open.ts'
 import type { ReaderGate } from '../sqlite/reader-gate.ts'
@@ -85,6 +88,16 @@ async function keptOf(
 function takesStill(spec: TableSpec, target: TargetTable | undefined): boolean {
   if (target === undefined) return spec.owned
   return spec.columns.every((column) =>
-    target.columns.some(({ name, type }) => name === column.target && type === column.type),
+    target.columns.some((each) => each.name === column.target && ruleType(each).type === column.type),
   )
+}
+
+/** Which uniques of the target the source keeps as well; all of a table of ours come from there. */
+export function keptUniques(planned: readonly PlannedTable[], shapes: readonly TargetTable[]): KeptUnique {
+  return (table, unique) => {
+    const source = planned.find(({ spec }) => spec.name === table.name)?.source
+    const shape = shapes.find(({ name }) => name === table.target)
+    if (table.owned) return true
+    return source !== undefined && shape !== undefined && keptBySource(source, table, shape, unique)
+  }
 }

@@ -5,6 +5,7 @@ import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
 import type { PlannedTable } from '../core/plan.ts'
+import { planChanges } from '../core/plan-check.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import { Comparer } from '../postgres/comparer.ts'
 import type { ControlState } from '../postgres/control.ts'
@@ -13,6 +14,7 @@ import { findBreach } from '../postgres/dormant.ts'
 import { introspectTarget } from '../postgres/introspect.ts'
 import { migrateOwnSchema } from '../postgres/migrate.ts'
 import { checkTarget } from '../postgres/preflight.ts'
+import { quarantineCounts } from '../postgres/quarantine.ts'
 import { describeDrift, resync } from '../postgres/resync.ts'
 import { BatchWriter } from '../postgres/writer.ts'
 import { planCopy } from '../replication/snapshot.ts'
@@ -22,7 +24,6 @@ import {
   installCapture,
   isIntact,
   readControl,
-  refuseOtherOwner,
   type SourceControl,
 } from '../sqlite/capture.ts'
 import { ChangelogReader } from '../sqlite/changelog.ts'
@@ -42,8 +43,10 @@ import { ReaderGate } from '../sqlite/reader-gate.ts'
 import { WalWake } from '../sqlite/wake.ts'
 import { warnOfOldWriter } from '../sqlite/writer-version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
-import { copied, planForward } from './forward-plan.ts'
+import { copied, keptUniques, planForward } from './forward-plan.ts'
 import { goOnWith } from './go-on.ts'
+import { refuseOtherFile } from './other-file.ts'
+import { loadPlan } from './plan-file.ts'
 import { readInventory } from './planning.ts'
 import type { TargetSession } from './session.ts'
 
@@ -128,7 +131,7 @@ export class ForwardFactory implements StreamFactory {
   async acquire(): ReturnType<StreamFactory['acquire']> {
     if (!this.#prepared) await this.#prepare()
     const control = await this.#control()
-    this.#refuseOtherFile(control)
+    refuseOtherFile(this.#config, control, this.#owner(control))
     return await this.#target.control.acquire(this.#target.lock)
   }
 
@@ -210,8 +213,11 @@ export class ForwardFactory implements StreamFactory {
       anew = `TABLES now names more: ${added.map((table) => table.name).join(', ')}`
     let planned: readonly PlannedTable[]
     let installation: Installation | undefined
-    if (goesOn && anew === undefined) planned = goOnWith(control.tables, inventory)
-    else {
+    if (goesOn && anew === undefined) {
+      planned = goOnWith(control.tables, inventory)
+      for (const line of planChanges(loadPlan(this.#config), control.tables))
+        this.#warn(`the plan was changed, which takes a new copy to follow (slipway uninstall): ${line}`)
+    } else {
       if (anew === undefined && control.phase !== 'new')
         anew = 'the schema of the source was changed while slipway was away'
       try {
@@ -301,16 +307,25 @@ export class ForwardFactory implements StreamFactory {
     this.facts.changelogRows = () => changes.size()
     this.facts.control = await holder.read()
     const shapes = await introspectTarget(connection, this.#config.postgresSchema)
-    const writer = new BatchWriter(apply, holder, shapes, (text) => this.#warn(text))
+    const writer = new BatchWriter(
+      apply,
+      holder,
+      shapes,
+      (text) => this.#warn(text),
+      tables,
+      this.#config.history,
+    )
     const now = await this.#control()
     const dirty = new Map(now.dirty)
+    const aside = await quarantineCounts(connection, this.#config.migrationName)
     const held = stack.move()
     return {
       tables,
       source: changes,
       target: writer,
-      comparer: new Comparer(apply, holder),
+      comparer: new Comparer(apply, holder, writer, keptUniques(planned, shapes)),
       installation: now.installation,
+      quarantined: aside.reduce((sum, { rows }) => sum + rows, 0),
       dirty,
       clean: async () => {
         await holder.note({ dirty: {} })
@@ -337,24 +352,6 @@ export class ForwardFactory implements StreamFactory {
 
   #owner(control: ControlState): string {
     return `${control.identity} ${this.#config.migrationName}`
-  }
-
-  /** The name of a migration comes from the file's name: another file of that name must not take the target over. */
-  #refuseOtherFile(control: ControlState): void {
-    const { sqlitePath, migrationName } = this.#config
-    const reader = openReader(sqlitePath)
-    try {
-      const noted = readControl(reader)
-      refuseOtherOwner(sqlitePath, noted, this.#owner(control))
-      if (control.phase === 'new' || noted !== undefined || control.source === sqlitePath) return
-      throw new Failure({
-        code: 'source_other_file',
-        message: `the migration "${migrationName}" moves ${control.source}, and ${sqlitePath} is another file`,
-        remedy: `Give this one a name of its own (MIGRATION_NAME=${migrationName}_2) and another POSTGRES_SCHEMA, or end the other: slipway uninstall`,
-      })
-    } finally {
-      reader.close()
-    }
   }
 
   async #control(): Promise<ControlState> {

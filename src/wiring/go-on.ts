@@ -10,8 +10,8 @@ export function goOnWith(stored: readonly TableSpec[], inventory: Inventory): Pl
     if (source === undefined) {
       throw new Failure({
         code: 'table_left_out',
-        message: `${spec.name} is part of this migration, and TABLES or EXCLUDE_TABLES now leave it out`,
-        remedy: 'Give both the values that they had at the first snapshot, or start over: slipway uninstall',
+        message: `${spec.name} is part of this migration, and TABLES, EXCLUDE_TABLES or the plan now leave it out`,
+        remedy: 'Give them the values that they had at the first snapshot, or start over: slipway uninstall',
       })
     }
     return { source, spec, warnings: [] }

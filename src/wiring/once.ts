@@ -77,6 +77,7 @@ export async function copyOnce(config: Config, options: SnapshotOptions): Promis
       if (spec.emptied === true) await client.query(`TRUNCATE ${targetName(spec)}`)
       const filled = await fillTable(client, spec, {
         chunks,
+        tolerant: false,
         signal: options.signal,
         copied: (status) => options.observer.copied(status),
       })

@@ -22,6 +22,7 @@ import type { Verifier } from '../verify/verifier.ts'
 import { version } from '../version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import { forgetPause, rememberPause } from './pause-file.ts'
+import type { Records } from './records.ts'
 
 const LAG_EVERY_MS = 1_000
 /** A server that owes an answer for longer is said to be silent. */
@@ -31,6 +32,7 @@ interface OperatorDeps {
   readonly config: Config
   readonly replicator: Replicator
   readonly verifier: Verifier
+  readonly records: Records
   readonly observer: Pick<Observer, 'step'>
   readonly facts: () => ForwardFacts | undefined
   readonly target: () => { readonly server: string; readonly holder: string } | undefined
@@ -91,7 +93,7 @@ export class DaemonOperator implements Operator {
         lag?.continuous === true &&
         lag.pending === 0 &&
         lag.head === applied?.seq,
-      quarantined: 0,
+      quarantined: view.loop.quarantined,
       measured_at: now.toISOString(),
     }
   }
@@ -163,9 +165,9 @@ export class DaemonOperator implements Operator {
         control?.copyStartedAt == null
           ? null
           : { rows, started_at: control.copyStartedAt, finished_at: control.copyFinishedAt },
-      quarantined_tables: [],
+      quarantined_tables: this.#deps.records.tables(view.loop.quarantined),
       verify: verify.state === 'none' ? null : verify,
-      dirty: [],
+      dirty: [...(view.stream?.dirty ?? control?.dirty ?? [])].map(([table, reason]) => ({ table, reason })),
     }
   }
 
@@ -184,8 +186,8 @@ export class DaemonOperator implements Operator {
     observer.step('replication goes on')
   }
 
-  async quarantine(): Promise<QuarantineReport> {
-    return { total: 0, blocking: 0, tables: [], entries: [] }
+  async quarantine(limit: number): Promise<QuarantineReport> {
+    return await this.#deps.records.quarantine(limit)
   }
 
   async retryQuarantine(): Promise<RetryReport> {
@@ -215,8 +217,8 @@ export class DaemonOperator implements Operator {
     })
   }
 
-  async changes(): Promise<ChangesReport> {
-    return { history: 'off', changes: [], next: null }
+  async changes(after: string, limit: number): Promise<ChangesReport> {
+    return await this.#deps.records.changes(after, limit)
   }
 
   ready(): { ok: boolean; reasons: readonly string[] } {

@@ -12,7 +12,7 @@ import type { Connection } from '../postgres/connection.ts'
 import { introspectTarget, otherRelations } from '../postgres/introspect.ts'
 import { introspect } from '../sqlite/introspect.ts'
 import type { Sqlite } from '../sqlite/open.ts'
-import { profileTable, refuseForeignCollation } from '../sqlite/profile.ts'
+import { foreignCollation, profileTable } from '../sqlite/profile.ts'
 import type { ReaderGate } from '../sqlite/reader-gate.ts'
 import { loadPlan } from './plan-file.ts'
 
@@ -21,8 +21,11 @@ type PlanConfig = Pick<Config, 'tables' | 'excludeTables' | 'planFile' | 'planFi
 export interface PlanningDeps {
   readonly config: PlanConfig
   readonly reader: Sqlite
-  readonly connection: Connection
+  /** Undefined where the target cannot be reached: it is planned as if it had no tables. */
+  readonly connection: Connection | undefined
   readonly gate: ReaderGate
+  /** Null: none, whatever lies at PLAN_FILE; undefined: the one that lies there. */
+  readonly plan?: PlanFile | null | undefined
   /** Tables of the migration so far: those that slipway made, and rows that an earlier copy left. */
   readonly before: readonly TableSpec[]
   /** Types that a value was found to need, by `table\0column`. */
@@ -45,7 +48,7 @@ export interface Planning {
 export function readInventory(
   config: PlanConfig,
   reader: Sqlite,
-  plan: PlanFile | undefined = loadPlan(config),
+  plan: PlanFile | null = loadPlan(config) ?? null,
 ): Inventory {
   const entries = Object.entries(plan?.tables ?? {})
   const wanted = new Set(entries.filter(([, entry]) => entry.include === true).map(([name]) => name))
@@ -69,28 +72,35 @@ export function readInventory(
  */
 export async function planSource(deps: PlanningDeps): Promise<Planning> {
   const { config, reader, connection, before, only, signal } = deps
-  const plan = loadPlan(config)
-  const inventory = readInventory(config, reader, plan)
+  const plan = deps.plan === undefined ? loadPlan(config) : (deps.plan ?? undefined)
+  const inventory = readInventory(config, reader, plan ?? null)
   const input = await matchInput(deps, inventory, plan)
   const looked = matchTables(input).matches.filter(
     ({ source }) => only === undefined || only.has(source.name),
   )
   deps.step(`looking at the values of ${amount(looked.length, 'table')}`)
   const profiles = new Map<string, TableProfile>()
+  const unreadable: Finding[] = []
   for (const match of looked) {
-    refuseForeignCollation(match.source)
+    const foreign = foreignCollation(match.source)
+    if (foreign !== undefined) {
+      unreadable.push(foreign)
+      continue
+    }
     const profile = await profileTable(reader, match, deps.gate, signal)
     profiles.set(match.source.name, { ...profile, widened: widenedOf(deps.widened, match.source.name) })
   }
+  const left = new Set(unreadable.map(({ table }) => table))
   const { tables, findings } = planTables({
     ...input,
     profiles,
-    only,
+    only: new Set(looked.map(({ source }) => source.name).filter((name) => !left.has(name))),
     skipped: inventory.skipped.map(({ name }) => name),
   })
-  await refuseUnknownTypes(connection, tables, config)
+  if (connection !== undefined) await refuseUnknownTypes(connection, tables, config)
   const kept = before.filter((spec) => only !== undefined && !only.has(spec.name))
-  return { inventory, planned: tables, findings: [...findings, ...takenByOthers(tables, kept)], plan }
+  const all = [...unreadable, ...findings, ...takenByOthers(tables, kept)]
+  return { inventory, planned: tables, findings: all, plan }
 }
 
 async function matchInput(
@@ -99,7 +109,7 @@ async function matchInput(
   plan: PlanFile | undefined,
 ): Promise<MatchInput> {
   const schema = config.postgresSchema
-  const targets = await introspectTarget(connection, schema)
+  const targets = connection === undefined ? [] : await introspectTarget(connection, schema)
   const filled = new Set(before.map((spec) => spec.target))
   return {
     sources: inventory.tables,
@@ -107,7 +117,7 @@ async function matchInput(
     targets: targets.map((table) => (filled.has(table.name) ? { ...table, empty: true } : table)),
     schema,
     owned: new Set(before.filter((spec) => spec.owned).map((spec) => spec.target)),
-    taken: await otherRelations(connection, schema),
+    taken: connection === undefined ? new Set() : await otherRelations(connection, schema),
     plan,
   }
 }

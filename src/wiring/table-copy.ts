@@ -4,7 +4,6 @@ import { amount } from '../core/finding.ts'
 import { showKey } from '../core/key.ts'
 import type { TableStatus } from '../core/operator.ts'
 import type { PlannedTable } from '../core/plan.ts'
-import type { SetAside } from '../core/ports.ts'
 import { quote } from '../core/quote.ts'
 import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
 import { ownConstraints } from '../postgres/constraints.ts'
@@ -12,6 +11,7 @@ import { type Dormant, targetName } from '../postgres/dormant.ts'
 import { tryIndex } from '../postgres/indexes.ts'
 import { createTableSql, finishPlan } from '../postgres/schema.ts'
 import { copyInto, targetColumns } from '../postgres/stage.ts'
+import { copyTolerantly, type RefusedRow } from '../postgres/tolerant-copy.ts'
 import type { ChunkReader } from '../sqlite/chunks.ts'
 
 /** A transaction of the target. */
@@ -26,6 +26,8 @@ export async function makeTable(client: Client, { source, spec }: PlannedTable):
 
 export interface FillOptions {
   readonly chunks: ChunkReader
+  /** Rows that PostgreSQL refuses are left out and told, instead of ending the copy. */
+  readonly tolerant: boolean
   readonly signal: AbortSignal
   readonly copied: (table: TableStatus) => void
 }
@@ -34,7 +36,9 @@ export interface Filled {
   readonly rows: number
   /** How many rows the target cannot hold, and the first of them. */
   readonly aside: number
-  readonly asideFirst: readonly SetAside[]
+  readonly asideFirst: readonly RefusedRow[]
+  /** Those among them that PostgreSQL itself refused. */
+  readonly refused: number
 }
 
 const ASIDE_SHOWN = 5
@@ -43,24 +47,33 @@ const ASIDE_SHOWN = 5
 export async function fillTable(
   client: Client,
   spec: TableSpec,
-  { chunks, signal, copied }: FillOptions,
+  { chunks, signal, copied, tolerant }: FillOptions,
 ): Promise<Filled> {
   const startedAt = performance.now()
   const expected = chunks.estimateRows(spec)
-  const asideFirst: SetAside[] = []
+  const asideFirst: RefusedRow[] = []
   let rows = 0
   let aside = 0
+  let refused = 0
   for (let after: string | undefined, done = false; !done; ) {
     const chunk = await chunks.readChunk(spec, after, undefined, signal)
-    if (chunk.rows.rows > 0) await copyInto(client, targetName(spec), targetColumns(spec), chunk.rows, spec)
-    rows += chunk.rows.rows
-    aside += chunk.aside.length
-    asideFirst.push(...chunk.aside.slice(0, ASIDE_SHOWN - asideFirst.length))
+    const left = chunk.aside.map(({ key, column, reason }) => ({
+      key: showKey(spec.key.columns, key),
+      column,
+      reason,
+    }))
+    if (tolerant) left.push(...(await copyTolerantly(client, spec, chunk.rows)))
+    else if (chunk.rows.rows > 0)
+      await copyInto(client, targetName(spec), targetColumns(spec), chunk.rows, spec)
+    rows += chunk.rows.rows - (left.length - chunk.aside.length)
+    refused += left.length - chunk.aside.length
+    aside += left.length
+    asideFirst.push(...left.slice(0, ASIDE_SHOWN - asideFirst.length))
     after = chunk.last ?? after
     done = chunk.exhausted
     copied(status(spec, rows, expected, done, performance.now() - startedAt))
   }
-  return { rows, aside, asideFirst }
+  return { rows, aside, asideFirst, refused }
 }
 
 function status(spec: TableSpec, copied: number, expected: number, done: boolean, ms: number): TableStatus {
@@ -118,7 +131,7 @@ export function asideFinding(spec: TableSpec, { aside, asideFirst }: Filled): Fi
     severity: 'warns',
     table: spec.name,
     count: aside,
-    examples: asideFirst.map(({ key }) => showKey(spec.key.columns, key)),
+    examples: asideFirst.map(({ key }) => key),
     message: `${spec.name}: ${amount(aside, 'row')} cannot be held by the target: ${asideFirst[0]?.reason}`,
     remedy: 'Decide in the plan (a type, a transform), or change the values in SQLite.',
   }

@@ -42,7 +42,7 @@ export async function verifyCopy(work: VerifyCopy): Promise<VerifiedTable[]> {
 
 async function verifyTable(work: VerifyCopy, stages: Stages, table: TableSpec): Promise<Compared> {
   const { connection, chunks, signal } = work
-  const sum = { rows: 0, missing: 0, extra: 0, different: 0, quarantined: 0, repaired: 0 }
+  const sum = { rows: 0, missing: 0, extra: 0, different: 0, quarantined: 0, repaired: 0, displaced: [] }
   const samples: Difference[] = []
   for (let after: string | undefined, done = false; !done; ) {
     const chunk = await chunks.readChunk(table, after, undefined, signal)
@@ -53,7 +53,8 @@ async function verifyTable(work: VerifyCopy, stages: Stages, table: TableSpec): 
       return await compareStage(client, {
         table,
         rows,
-        gone: undefined,
+        gone: await stages.get(client, connection.generation, table, 'gone'),
+        migration: undefined,
         ride: { table, after: from, chunk, gone: undefined },
       })
     })
@@ -99,23 +100,36 @@ async function extraKeys(
   return extra
 }
 
-/** Throws a Failure `not_equal` that names the first difference of each table; returns where all is equal. */
-export function refuseDifferences(results: readonly VerifiedTable[], remedy: string): void {
-  const wrong = results.filter(({ compared }) => count(compared) > 0)
+/** Throws a Failure `not_equal` that names the first difference; returns where all is equal. */
+export function refuseDifferences(
+  results: readonly VerifiedTable[],
+  remedy: string,
+  /** Rows of a table that were left out on purpose, and are told as such. */
+  leftOut: ReadonlyMap<string, number> = new Map(),
+): void {
+  const wrong = results
+    .map(({ table, compared }) => ({
+      table,
+      compared,
+      count: differences(compared, leftOut.get(table) ?? 0),
+    }))
+    .filter(({ count }) => count > 0)
   if (wrong.length === 0) return
-  const tables = wrong.map(({ table, compared }) => `${table} (${count(compared)})`).join(', ')
-  const first = wrong.flatMap(({ compared }) => compared.samples)[0]
+  const tables = wrong.map(({ table, count }) => `${table} (${count})`).join(', ')
+  const samples = wrong.flatMap(({ compared }) => compared.samples)
+  // A value says more than a row that is there or not.
+  const first = samples.find(({ kind }) => kind === 'different') ?? samples[0]
   throw new Failure({
     code: 'not_equal',
     exit: 1,
     message: `the copy differs from the source in ${tables}; first at ${first === undefined ? '?' : describe(first)}`,
     remedy,
-    facts: { samples: wrong.flatMap(({ compared }) => compared.samples) },
+    facts: { samples },
   })
 }
 
-function count({ missing, extra, different }: Compared): number {
-  return missing + extra + different
+function differences({ missing, extra, different }: Compared, leftOut: number): number {
+  return Math.abs(missing - leftOut) + extra + different
 }
 
 function describe({ table, key, kind, columns }: Difference): string {

@@ -29,6 +29,7 @@ describe('usage', () => {
 
   test.each([
     'demo',
+    'assess',
     'snapshot',
     'start',
     'status',
@@ -38,6 +39,7 @@ describe('usage', () => {
     'quarantine retry',
     'uninstall',
     'replication',
+    'replay',
     'replication pause',
   ])('%s --help has examples', async (command) => {
     const { code, stdout } = await run([...command.split(' '), '--help'])
@@ -95,6 +97,33 @@ describe('errors', () => {
   })
 })
 
+describe('assess', () => {
+  test('tables and findings by table, the sentence last, and what comes next; exit 3', async () => {
+    const { code, stdout } = await run(['assess', ...DATABASES])
+    expect(code).toBe(3)
+    expect(stdout).toContain('/srv/news.db: 2.0 MB, journal mode wal, UTF-8, last written by SQLite 3.40.1')
+    expect(stdout).toContain(
+      'articles\n  blocks  body: 2 texts have a NUL character (id=7; id=9) [text_nul]\n          → Decide in the plan.',
+    )
+    expect(stdout).toContain('in general\n  warns   a view stays behind [no_view]')
+    expect(stdout).toContain('good to know\n  articles: it is STRICT [strict_table]')
+    expect(stdout.trimEnd().split('\n').slice(-2)).toEqual([
+      'Moves in about 3 s; 1 column needs a decision.',
+      "Next: slipway assess --write-plan ./a.db 'postgres://u:***@h/db'",
+    ])
+  })
+
+  test('--json answers with one document; --write-plan says where the plan is', async () => {
+    const json = await run(['assess', '--json', ...DATABASES])
+    expect(json.code).toBe(3)
+    expect(JSON.parse(json.stdout)).toMatchObject({ summary: { blocks: 1 }, target: null, plan: null })
+    const cwd = folder()
+    const { stdout } = await run(['assess', '--write-plan', ...DATABASES], {}, cwd)
+    expect(stdout).toContain(`The plan is in ${cwd}/slipway.plan.json`)
+    expect(stdout).toMatch(/Next: slipway assess \.\/a\.db/)
+  })
+})
+
 describe('snapshot', () => {
   test('says what it did and what comes next, and logs to stderr', async () => {
     const { code, stdout, stderr } = await start(['snapshot', ...DATABASES]).ended
@@ -126,6 +155,48 @@ describe('snapshot', () => {
   test('nobody is asked where nobody is', async () => {
     const { code, stdout } = await run(['snapshot', ...DATABASES], {}, folder(), { journalMode: 'delete' })
     expect([code, stdout.includes('switched')]).toEqual([0, false])
+  })
+
+  test('--sql answers with SQL and nothing else', async () => {
+    const { code, stdout, stderr } = await run(['snapshot', '--sql', ...DATABASES])
+    expect(code).toBe(0)
+    expect(stdout).toBe("BEGIN;\n-- it's all there\nCOMMIT;\n")
+    expect(stderr).toContain('Next: slipway snapshot --dry-run')
+  })
+
+  test('--dry-run tells what took how long, what will be different, and what comes next', async () => {
+    const { code, stdout, stderr } = await run(['snapshot', '--dry-run', ...DATABASES])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^table +target +rows +set aside$/m)
+    expect(stdout).toMatch(/^comparison of every value +2 s$/m)
+    expect(stdout).toContain('Rehearsed 1 table, 12,345 rows in 3.50 s')
+    expect(stdout).toMatch(/Next: slipway snapshot \.\/a\.db 'postgres:\/\/u:\*\*\*@h\/db'\n$/)
+    expect(stderr).toContain('warning: a CHECK is not carried over')
+    expect(stdout + stderr).not.toContain('not worth a line')
+    const json = await run(['snapshot', '--dry-run', '--json', ...DATABASES])
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      rows: 12_345,
+      findings: [{ code: 'check_left_out' }, {}],
+    })
+  })
+
+  test('--dry-run that is interrupted ends with 130', async () => {
+    const running = start(['snapshot', '--dry-run', ...DATABASES], fixture({ endless: true }))
+    await running.says('copying the file')
+    running.kill('SIGINT')
+    const { code, stderr } = await running.ended
+    expect([code, stderr.includes('nothing of the rehearsal is left')]).toEqual([130, true])
+  })
+
+  test.each([
+    ['--sql', '--once'],
+    ['--sql', '--dry-run'],
+    ['--sql', '--json'],
+    ['--once', '--dry-run'],
+  ])('%s and %s are two wishes', async (one, other) => {
+    const { code, stderr } = await run(['snapshot', one, other, ...DATABASES])
+    expect(code).toBe(2)
+    expect(stderr).toContain(one)
   })
 
   test.each(['SIGINT', 'SIGTERM'] as const)('%s: interrupted, exit 130, and how to go on', async (signal) => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Failure } from '../../src/core/errors.ts'
 import { refuseBlocked } from '../../src/core/plan.ts'
+import { planChanges } from '../../src/core/plan-check.ts'
 import type { PlanFile } from '../../src/core/plan-file.ts'
 import { planFileOf } from '../../src/core/plan-write.ts'
 import { loadPlan, readPlanFile } from '../../src/wiring/plan-file.ts'
@@ -217,6 +218,34 @@ describe('a plan that no longer fits', () => {
     })
     expect(await outdated(more, without)).toEqual([])
   })
+})
+
+test('what a running migration does not follow is told', async () => {
+  const { tables } = await plan({ source: SOURCE })
+  const specs = tables.map(({ spec }) => spec)
+  const written = planFileOf({ schema: 'app', skipped: [], ...(await plan({ source: SOURCE })) })
+  expect(planChanges(undefined, specs)).toEqual([])
+  expect(planChanges(written, specs)).toEqual([])
+  const edited: PlanFile = {
+    ...written,
+    tables: {
+      articles: {
+        duplicates: 'last',
+        columns: {
+          price: { type: 'text', misfit: 'fail' },
+          seen: { transforms: ['trim'] },
+          extra: { include: false },
+        },
+      },
+    },
+  }
+  expect(planChanges(edited, specs)).toEqual([
+    'articles: duplicates last, not unset',
+    'articles.price: misfit fail, not unset',
+    'articles.price: type text, not numeric',
+    'articles.seen: transforms trim, not unset',
+    'articles.extra is left out',
+  ])
 })
 
 test('the published schema is the one that is used', () => {

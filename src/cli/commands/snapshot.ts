@@ -1,14 +1,16 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { maskUrl } from '../../core/secrets.ts'
 import { action, type Context, consentsToWal, given, interruptible, prepare } from '../context.ts'
 import { commandLine, count, duration, table } from '../format.ts'
 import { COPY_SETTINGS, helpText } from '../help.ts'
 import { combine, logObserver } from '../observers.ts'
 import { CopyProgress } from '../progress.ts'
-import type { SnapshotOutcome } from '../work.ts'
+import type { RehearsalOutcome, RehearsalStep, SnapshotOutcome } from '../work.ts'
 
 interface Options {
   readonly once?: boolean
+  readonly dryRun?: boolean
+  readonly sql?: boolean
   readonly enableWal?: boolean
   readonly backup: boolean
   readonly json?: boolean
@@ -17,6 +19,8 @@ interface Options {
 const EXAMPLES = [
   'slipway snapshot ./news.db postgres://news@localhost/news',
   'slipway snapshot --enable-wal',
+  'slipway snapshot --dry-run',
+  'slipway snapshot --sql > schema.sql',
   'slipway snapshot --once ./archive.db embedded',
 ]
 
@@ -29,7 +33,15 @@ export function snapshotCommand(context: Context): Command {
     )
     .argument('[sqlite]', 'database file; default: SQLITE_PATH')
     .argument('[postgres]', 'target URL, or "embedded"; default: POSTGRES_URL')
-    .option('--once', 'copy only: no triggers, no daemon')
+    .option('--dry-run', 'the whole copy into a schema of its own, compared, and dropped again')
+    .addOption(
+      new Option('--sql', 'print the DDL of the target tables, and change nothing').conflicts([
+        'once',
+        'dryRun',
+        'json',
+      ]),
+    )
+    .addOption(new Option('--once', 'copy only: no triggers, no daemon').conflicts('dryRun'))
     .option('--enable-wal', 'switch the file to WAL mode where it is not')
     .option('--no-backup', 'copy without a backup of the file')
     .option('--json', 'answer in JSON')
@@ -38,8 +50,13 @@ export function snapshotCommand(context: Context): Command {
     command,
     context,
     (sqlite: string | undefined, postgres: string | undefined, options: Options) =>
-      run(context, given(sqlite, postgres), options),
+      runOf(options)(context, given(sqlite, postgres), options),
   )
+}
+
+function runOf({ sql, dryRun }: Options): typeof run {
+  if (sql === true) return printSql
+  return dryRun === true ? rehearse : run
 }
 
 async function run(context: Context, positionals: readonly string[], options: Options): Promise<number> {
@@ -73,6 +90,82 @@ async function run(context: Context, positionals: readonly string[], options: Op
     terminal.next(next('snapshot'), true)
     return 130
   }
+}
+
+/** Stdout has the SQL and nothing else. */
+async function printSql(context: Context, positionals: readonly string[]): Promise<number> {
+  const { work, terminal } = context
+  const { config, logger } = prepare(context, { positionals })
+  using interruption = interruptible((text) => logger.warn(text))
+  const observer = combine(logObserver(logger))
+  const sql = await work.schemaSql(config, { observer, signal: interruption.signal })
+  terminal.answer(sql.trimEnd())
+  terminal.next(commandLine(terminal.env, 'snapshot', '--dry-run', ...positionals.map(maskUrl)), true)
+  return 0
+}
+
+async function rehearse(
+  context: Context,
+  positionals: readonly string[],
+  { json = false }: Options,
+): Promise<number> {
+  const { work, terminal } = context
+  const { config, logger } = prepare(context, { positionals })
+  using interruption = interruptible((text) => logger.warn(text))
+  const { signal } = interruption
+  try {
+    const { live, interactive } = terminal
+    using progress = new CopyProgress({ live, interactive, logger })
+    const outcome = await work.rehearse(config, { observer: combine(logObserver(logger), progress), signal })
+    live.pause()
+    if (json) terminal.json(outcome)
+    else printRehearsal(context, outcome)
+    terminal.next(commandLine(terminal.env, 'snapshot', ...positionals.map(maskUrl)), json)
+    return 0
+  } catch (error) {
+    if (!signal.aborted) throw error
+    logger.debug({ err: error }, 'interrupted')
+    terminal.note('interrupted; nothing of the rehearsal is left')
+    return 130
+  }
+}
+
+const STEPS: Readonly<Record<RehearsalStep, string>> = {
+  file: 'copy and check of the file',
+  values: 'look at the values',
+  copy: 'rows',
+  keys: 'keys',
+  indexes: 'indexes',
+  checks: 'CHECKs',
+  foreign_keys: 'foreign keys',
+  verify: 'comparison of every value',
+}
+
+function printRehearsal({ terminal }: Context, outcome: RehearsalOutcome): void {
+  const rows = outcome.tables.map(({ table: name, target, rows, aside }) => [
+    name,
+    target,
+    count(rows),
+    aside === 0 ? '' : count(aside),
+  ])
+  const left = outcome.tables.some(({ aside }) => aside > 0)
+  const header = ['table', 'target', 'rows', ...(left ? ['set aside'] : [])]
+  for (const line of table(
+    header,
+    rows.map((row) => row.slice(0, header.length)),
+  ))
+    terminal.answer(line)
+  terminal.answer('')
+  for (const line of table(
+    ['step', 'time'],
+    outcome.steps.map(({ step, seconds }) => [STEPS[step], duration(seconds)]),
+  ))
+    terminal.answer(line)
+  for (const { severity, message } of outcome.findings) if (severity !== 'info') terminal.warn(message)
+  const sum = `${count(outcome.tables.length, 'table')}, ${count(outcome.rows, 'row')}`
+  terminal.answer(
+    `Rehearsed ${sum} in ${duration(outcome.seconds)}: every value equal, nothing is left of it.`,
+  )
 }
 
 function print({ terminal }: Context, outcome: SnapshotOutcome): void {

@@ -1,4 +1,4 @@
-import { EXACT, isNegativeZero } from './numbers.ts'
+import { isNegativeZero } from './numbers.ts'
 import { bound, type Codec } from './sql.ts'
 
 const DAY = '[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9]'
@@ -78,16 +78,18 @@ const LAST = 253402300799
 
 /**
  * Microseconds since 1970 of a number of seconds or milliseconds, NULL for a misfit. An integer is exact. A REAL
- * counts when it is the double next to a whole number of microseconds, which a division brings back.
+ * counts when it is the double next to a whole number of microseconds, which a division brings back; beyond 2^33 seconds
+ * doubles lie further apart than microseconds, and only whole units count.
  */
 function microsOfEpoch(x: string, perUnit: 1_000_000 | 1_000): string {
   const units = 1_000_000 / perUnit
+  const limit = 2 ** 33 * units
   const range = `BETWEEN ${FIRST * units} AND ${LAST * units + units - 1}`
   const whole = `CAST(${x} AS INTEGER)`
   const micros = `${whole}*${perUnit}+CAST(round((${x}-${whole})*${perUnit}.0) AS INTEGER)`
   return (
     `CASE typeof(${x}) WHEN 'integer' THEN CASE WHEN ${x} ${range} THEN ${x}*${perUnit} END ` +
-    `WHEN 'real' THEN CASE WHEN ${x} ${range} AND NOT ${isNegativeZero(x)} AND (${x}=${whole} OR (abs(${micros})<=${EXACT} ` +
+    `WHEN 'real' THEN CASE WHEN ${x} ${range} AND NOT ${isNegativeZero(x)} AND (${x}=${whole} OR (abs(${x})<${limit}.0 ` +
     `AND (${micros})/${perUnit}.0=${x})) THEN ${micros} END END`
   )
 }

@@ -1,5 +1,5 @@
 import type { Transform } from '../table.ts'
-import { EXACT, isCanonicalDecimal, isNegativeZero, shortest } from './numbers.ts'
+import { isCanonicalDecimal, isNegativeZero, shortest } from './numbers.ts'
 import { bound } from './sql.ts'
 import { DATE, type ParsedType, secondDigits, TIME, TIMESTAMP, TIMESTAMPTZ } from './types.ts'
 
@@ -34,7 +34,7 @@ const zeroDateAsNull = (v: string): string =>
   `CASE WHEN typeof(${v})='text' AND ${v} GLOB '0000-00-00*' AND ltrim(substr(${v},11),' T0:.+Z')='' THEN NULL ELSE ${v} END`
 
 /** Of a text the digits of a second beyond those that the type keeps; of a number what is no whole microsecond. */
-function truncateFraction(type: ParsedType): (v: string) => string {
+function truncateFraction(type: ParsedType, limit = 2 ** 33): (v: string) => string {
   const kept = secondDigits(type)
   const point = (v: string): string => `instr(${v},'.')`
   const digits = (v: string): string =>
@@ -48,7 +48,7 @@ function truncateFraction(type: ParsedType): (v: string) => string {
     return (
       `CASE WHEN typeof(${v})='text' AND ${point(v)}>0 AND ${digits(v)}>${kept} ` +
       `THEN substr(${v},1,${point(v)}${kept === 0 ? '-1' : `+${kept}`})||substr(${v},${point(v)}+1+${digits(v)}) ` +
-      `WHEN typeof(${v})='real' AND abs(${v})<=${EXACT}/${unit} AND ${near(unit)}/${unit}.0<>${v} THEN ${below(unit)}/${unit}.0 ` +
+      `WHEN typeof(${v})='real' AND abs(${v})<${limit}.0 AND ${near(unit)}/${unit}.0<>${v} THEN ${below(unit)}/${unit}.0 ` +
       `ELSE ${v} END`
     )
   }
@@ -57,7 +57,7 @@ function truncateFraction(type: ParsedType): (v: string) => string {
 /** A count of milliseconds has three digits fewer, a Julian day is kept to the millisecond. */
 function truncateCounted(codec: string | undefined, type: ParsedType): (v: string) => string {
   if (codec === 'epoch_ms') {
-    return truncateFraction({ ...type, size: Math.max(0, secondDigits(type) - 3) })
+    return truncateFraction({ ...type, size: Math.max(0, secondDigits(type) - 3) }, 2 ** 33 * 1_000)
   }
   if (codec === 'julian') {
     return (v) => {
@@ -84,8 +84,8 @@ function round({ name, size, scale }: ParsedType): (v: string) => string {
     case 'real':
       // What a float4 holds in its normal range; JavaScript can round to it, SQLite cannot.
       return (v) =>
-        `CASE WHEN typeof(${v}) IN ('real','integer') AND abs(CAST(${v} AS REAL)) BETWEEN 1.18e-38 AND 3.4028234663852886e38 ` +
-        `THEN slipway_fround(CAST(${v} AS REAL)) ELSE ${v} END`
+        `CASE WHEN (typeof(${v})='real' AND abs(${v}) BETWEEN 1.18e-38 AND 3.4028234663852886e38) ` +
+        `OR (typeof(${v})='integer' AND ${v} NOT BETWEEN -16777216 AND 16777216) THEN slipway_fround(CAST(${v} AS REAL)) ELSE ${v} END`
     case 'double precision':
       return (v) => `CASE typeof(${v}) WHEN 'integer' THEN CAST(${v} AS REAL) ELSE ${v} END`
     default:
@@ -96,7 +96,7 @@ function round({ name, size, scale }: ParsedType): (v: string) => string {
 function roundDecimal(scale: number): (v: string) => string {
   return (v) => {
     const decimal =
-      `CASE typeof(${v}) WHEN 'real' THEN CASE WHEN abs(${v})<1e-4 THEN printf('%.${scale}f',${v}) ` +
+      `CASE typeof(${v}) WHEN 'real' THEN CASE WHEN abs(${v})<1e-4 THEN printf('%.20f',${v}) ` +
       `WHEN abs(${v})<1e15 THEN ${shortest(v)} END WHEN 'text' THEN CASE WHEN ${isCanonicalDecimal(v)} THEN ${v} END END`
     // Integers do it exactly, as long as they are no longer than 18 digits.
     const digits = (d: string): string =>

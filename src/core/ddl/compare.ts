@@ -42,6 +42,10 @@ export function isOneOf(value: Value, list: readonly Value[], not: boolean): Val
     const any = possible.map(operand).join(' OR ')
     return condition(not ? `NOT (${any})` : any)
   }
+  // `flag IN (0, 1)`: the type has seen to it.
+  if (value.kind === 'boolean' && value.column?.notNull) {
+    if ([0n, 1n].every((bit) => list.some((one) => one.integer === bit))) return not ? FALSE : TRUE
+  }
   const pairs = list.map((one) =>
     one.kind === 'null' ? { left: operand(value), right: 'NULL', folded: false } : alike(value, one),
   )

@@ -85,7 +85,9 @@ function contextColumn(
   }
   const opaque = (reason: string): ContextColumn => ({ ...base, kind: 'opaque', reason })
   if (transforms.length > 0) return opaque(`the values of ${column.name} are changed on their way`)
-  if (spec.codec !== undefined && !(spec.codec === 'iso' && spec.type === 'date'))
+  // Codecs that are only another name of what the type does anyway.
+  const own = spec.type === 'date' ? 'iso' : spec.type === 'text' ? 'text' : undefined
+  if (spec.codec !== undefined && spec.codec !== own)
     return opaque(`${column.name} is spelled in another way in PostgreSQL`)
   const affinity = affinityOf(column.declared)
   const loose = `${column.name} is declared ${column.declared || 'without a type'} and becomes ${spec.type}, so SQLite may compare its values in another way`

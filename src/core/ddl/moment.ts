@@ -107,7 +107,7 @@ function template(format: string): string | undefined {
       if (field === undefined) return undefined
       result += field
     } else if (/["\\]/.test(part)) return undefined
-    else result += `"${part}"`
+    else result += /^[-/:., ]+$/.test(part) ? part : `"${part}"`
   }
   return result
 }
