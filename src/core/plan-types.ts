@@ -108,9 +108,7 @@ export function chooseKeyType(column: SourceColumn, profile: TableProfile | unde
   const widened = profile?.widened?.get(column.name)
   if (widened !== undefined) return undefined
   const counted = profile?.columns.get(column.name)
-  return keyTypes(column.declared).find(
-    (type) => (counted?.get(asKey(type)) ?? 0) + noText(type, counted) === 0,
-  )
+  return keyTypes(column.declared).find((type) => (counted?.get(asKey(type)) ?? 0) === 0)
 }
 
 /** Text with NUL or invalid UTF-8 is counted by this name: SQL takes it for text, and PostgreSQL does not (V5, V6). */

@@ -85,19 +85,31 @@ function findingsOf(
   config: Config,
   { survey, viewReasons, findings: unreadable }: Surveyed,
   { server, findings: ofTarget }: SeenTarget,
-  { planned, findings }: Planning,
+  { planned, findings, plan }: Planning,
 ): Finding[] {
   const { facts, inventory } = survey
+  const ofValues = planned.flatMap((table) =>
+    valueFindings(table, facts.get(table.source.name), plan?.tables[table.source.name]),
+  )
+  // That bytes which are no text make a wider column is said by what they are.
+  const said = (finding: Finding): boolean =>
+    finding.code === 'widened' &&
+    ofValues.some(
+      ({ code, table, column }) =>
+        code.startsWith('text_') && table === finding.table && column === finding.column,
+    )
   return [
     ...ofTarget,
     ...sourceFindings(survey, config.maxWalMb * 1024 * 1024),
     ...unreadable,
-    ...planned.flatMap((table) => valueFindings(table, facts.get(table.source.name))),
-    ...findings.map((finding) => {
-      const source = inventory.tables.find(({ name }) => name === finding.table)
-      const spec = planned.find((each) => each.source.name === finding.table)?.spec
-      return explained(finding, source, spec, facts.get(finding.table ?? ''))
-    }),
+    ...ofValues,
+    ...findings
+      .filter((finding) => !said(finding))
+      .map((finding) => {
+        const source = inventory.tables.find(({ name }) => name === finding.table)
+        const spec = planned.find((each) => each.source.name === finding.table)?.spec
+        return explained(finding, source, spec, facts.get(finding.table ?? ''))
+      }),
     ...relationFindings(survey),
     ...sourceSchemaFindings(survey, viewReasons),
     ...(server === undefined ? [] : targetFindings(server, planned)),

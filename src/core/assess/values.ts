@@ -1,6 +1,6 @@
 import type { Finding } from '../finding.ts'
 import type { PlannedTable } from '../plan.ts'
-import type { PlanColumn } from '../plan-file.ts'
+import type { PlanColumn, PlanTable } from '../plan-file.ts'
 import { candidateTypes } from '../plan-types.ts'
 import type { SourceColumn } from '../source-schema.ts'
 import type { ColumnSpec, Transform } from '../table.ts'
@@ -10,7 +10,11 @@ import { type ColumnFacts, counted, examplesOf, type TableFacts } from './facts.
  * What only the survey sees of the values of a table that slipway makes: a codec neither sees bytes that are no text,
  * nor does the planner ask for NULL where the source itself promises that there is none.
  */
-export function valueFindings({ source, spec }: PlannedTable, facts: TableFacts | undefined): Finding[] {
+export function valueFindings(
+  { source, spec }: PlannedTable,
+  facts: TableFacts | undefined,
+  plan: PlanTable | undefined,
+): Finding[] {
   if (!spec.owned) return []
   const keys = new Set(spec.key.columns.map(({ name }) => name))
   return source.columns
@@ -23,7 +27,11 @@ export function valueFindings({ source, spec }: PlannedTable, facts: TableFacts 
       const at = { table: source.name, column: column.name }
       return [
         ...NOT_TEXT.flatMap((kind) =>
-          bytesThatAreNoText(at, kind, counts, to, { declared: column.declared, walked }),
+          bytesThatAreNoText(at, kind, counts, to, {
+            declared: column.declared,
+            walked,
+            asked: plan?.columns?.[column.name]?.type,
+          }),
         ),
         ...nulls(at, column, counts, to),
       ]
@@ -63,7 +71,11 @@ function bytesThatAreNoText(
   { trait, code, what, transform }: NotText,
   facts: ColumnFacts,
   to: ColumnSpec,
-  { declared, walked }: { readonly declared: string; readonly walked: boolean },
+  {
+    declared,
+    walked,
+    asked,
+  }: { readonly declared: string; readonly walked: boolean; readonly asked: string | undefined },
 ): Finding[] {
   const count = counted(facts, trait)
   // To other types it is one more text that is no number.
@@ -83,7 +95,7 @@ function bytesThatAreNoText(
     ]
   }
   const told = `${values(count, ...what)}, which PostgreSQL's text cannot hold`
-  const decision = decisionOf(to, transform)
+  const decision = decisionOf(to, transform, asked)
   if (decision !== undefined)
     return [{ ...common, severity: 'info', message: `${told} (the plan says: ${decision})` }]
   return [
@@ -97,8 +109,12 @@ function bytesThatAreNoText(
 }
 
 /** What a person has decided about it is good to know, and no more. */
-function decisionOf({ type, transforms, misfit }: ColumnSpec, transform: Transform): string | undefined {
-  if (type === 'bytea') return 'type bytea'
+function decisionOf(
+  { type, transforms, misfit }: ColumnSpec,
+  transform: Transform,
+  asked: string | undefined,
+): string | undefined {
+  if (type === 'bytea' && asked === 'bytea') return 'type bytea'
   if (transforms?.includes(transform)) return `transform "${transform}"`
   return misfit === undefined || misfit === 'fail' ? undefined : `misfit "${misfit}"`
 }
