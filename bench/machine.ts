@@ -1,6 +1,6 @@
 /** The facts without which a figure means nothing. */
 import { execFile } from 'node:child_process'
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os'
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os'
 import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 import { version } from '../src/version.ts'
@@ -20,6 +20,7 @@ export async function machineFacts(stage: Stage): Promise<Machine> {
     sqlite: sqliteVersion,
     postgres: await stage.serverVersion(),
     psql: await psqlVersion(),
+    load: `${loadavg()[0]?.toFixed(2)} before the first question (one minute)`,
     at: new Date().toISOString(),
   }
 }

@@ -5,6 +5,8 @@ export interface Contender {
   readonly name: string
   /** Of each repetition, in the order in which they ran. */
   readonly seconds: readonly number[]
+  /** The most memory that the process has held (resident, MB), where it was measured. */
+  readonly peaks?: readonly number[]
   /** What is and what is not in the time. */
   readonly note: string
 }
@@ -37,11 +39,12 @@ export function answerLines(machine: Machine, answers: readonly Answer[]): strin
   ]
 }
 
-function line({ amount, unit, slipway }: Answer, { name, seconds }: Contender): string {
+function line({ amount, unit, slipway }: Answer, { name, seconds, peaks }: Contender): string {
   const time = median(seconds)
   const rate = Math.round(amount / time).toLocaleString('en-US')
   const ratio = median(slipway.seconds) / time
   const all = seconds.map((value) => value.toFixed(2)).join(' ')
   const compared = name === slipway.name ? '' : `   slipway takes ${ratio.toFixed(2)} of its time`
-  return `  ${name.padEnd(26)}${time.toFixed(2).padStart(8)} s ${rate.padStart(10)} ${unit}/s   [${all}]${compared}`
+  const memory = peaks === undefined ? '' : `   ${Math.max(...peaks).toFixed(0)} MB`
+  return `  ${name.padEnd(26)}${time.toFixed(2).padStart(8)} s ${rate.padStart(10)} ${unit}/s   [${all}]${memory}${compared}`
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run bench [copy] [apply] [-- --rows N --changes N --repeat N --json]`: how fast slipway is, beside what
+ * `npm run bench [copy] [apply] [verify] [-- --rows N --changes N --repeat N --json]`: how fast slipway is, beside what
  * people would use instead, in one run on one machine. `BENCH_POSTGRES_URL` names a server (a role that may
  * create databases); without it there is an embedded one. Not part of the tests.
  */
@@ -9,10 +9,15 @@ import { measureCopy } from './copy.ts'
 import { machineFacts } from './machine.ts'
 import { type Answer, answerLines } from './report.ts'
 import { type Sizes, Stage } from './stage.ts'
+import { measureVerify } from './verify.ts'
 
 type Question = (stage: Stage, sizes: Sizes, tell: (line: string) => void) => Promise<Answer>
 
-const QUESTIONS: Readonly<Record<string, Question>> = { copy: measureCopy, apply: measureApply }
+const QUESTIONS: Readonly<Record<string, Question>> = {
+  copy: measureCopy,
+  apply: measureApply,
+  verify: measureVerify,
+}
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { LagReport } from '../src/core/operator.ts'
+import type { LagReport, VerifyReport } from '../src/core/operator.ts'
 import { type Child, Children } from '../src/demo/processes.ts'
 
 const BIN = fileURLToPath(new URL('../src/cli/bin.js', import.meta.url))
@@ -35,11 +35,17 @@ export class Slipway implements AsyncDisposable {
     await this.#children[Symbol.asyncDispose]()
   }
 
-  /** The articles alone, without a backup. */
-  async snapshot(): Promise<void> {
+  /** The articles alone, without a backup. Resolves with the most memory that it has held, in MB. */
+  async snapshot(): Promise<number> {
     const child = this.#run('snapshot', '--enable-wal', '--no-backup')
+    let peak = 0
+    while (child.running) {
+      peak = Math.max(peak, await residentPeak(child))
+      await Promise.race([child.ended, sleep(100)])
+    }
     const end = await child.ended
     if (end !== 0) throw await child.failure(`ended with ${end}`)
+    return peak
   }
 
   async start(): Promise<void> {
@@ -69,6 +75,23 @@ export class Slipway implements AsyncDisposable {
       if (Date.now() > until) throw new Error(`not applied in time: ${JSON.stringify(lag)}`)
       await sleep(10)
     }
+  }
+
+  /** Compares everything, and resolves with what was found. */
+  async verify(): Promise<VerifyReport> {
+    await this.#post('/verify')
+    for (const until = Date.now() + PATIENCE_MS; Date.now() < until; await sleep(10)) {
+      await this.#daemon?.assertRunning()
+      const answer = await fetch(`http://127.0.0.1:${this.#port}/verify`)
+      const report = (await answer.json()) as VerifyReport
+      if (report.state === 'done' || report.state === 'failed') return report
+    }
+    throw new Error('verify did not end in time')
+  }
+
+  /** The most memory that the daemon has held since its start, in MB. */
+  async peak(): Promise<number> {
+    return this.#daemon === undefined ? 0 : await residentPeak(this.#daemon)
   }
 
   async #lag(): Promise<LagReport | undefined> {
@@ -108,6 +131,12 @@ export class Slipway implements AsyncDisposable {
       },
     })
   }
+}
+
+/** Linux only: 0 elsewhere, and once the process has ended. */
+async function residentPeak({ pid }: Child): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) / 1024
 }
 
 async function freePort(): Promise<number> {

@@ -53,6 +53,11 @@ export class Child {
     })
   }
 
+  /** Undefined where it could not be started. */
+  get pid(): number | undefined {
+    return this.#process.pid
+  }
+
   get running(): boolean {
     return this.#end === undefined
   }

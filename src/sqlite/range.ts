@@ -8,8 +8,10 @@ import { sourceTable } from './introspect.ts'
 import type { Sqlite } from './open.ts'
 import { asBytes, hasUnfitBytes, lineBytes, lineColumns, misfit, rowLine } from './rows.ts'
 
-/** A chunk's encoded text stays near this, whatever its rows weigh. */
-const CHUNK_BYTES = 8 * 1024 * 1024
+/** A chunk's encoded text stays near this, whatever its rows weigh: several of them are in memory at once. */
+const CHUNK_BYTES = 4 * 1024 * 1024
+/** The first rows of a range tell about how many it may have; weighing all that it may not would be read for nothing. */
+const SAMPLE_ROWS = 200
 
 export interface RangeOptions {
   readonly encoding: string
@@ -39,10 +41,17 @@ export function readRange(
   const aheadValues = [...(from ?? []), ...(to ?? [])]
   const head = options.captured ? readHead(database).seq : 0n
 
-  let rows = options.chunkRows
   const end = (limit: number): RangeEnd => rangeEnd(database, table, ahead, aheadValues, limit)
+  const sample = Math.min(options.chunkRows, SAMPLE_ROWS)
+  let rows = sample
   let found = end(rows)
   if (found.rows === 0) return { rows: NO_ROWS, aside: [], last: undefined, exhausted: true, head }
+  // A little less than would fit by the sample: too much would have to be weighed again.
+  const likely = Math.min(options.chunkRows, Math.floor((0.8 * sample * CHUNK_BYTES) / found.bytes))
+  if (found.rows === sample && likely > sample) {
+    rows = likely
+    found = end(rows)
+  }
   // Few rows may weigh much: halve until the encoded chunk fits its bound, down to a single row.
   while (found.bytes > CHUNK_BYTES && found.rows > 1) {
     rows = Math.max(1, Math.min(found.rows >> 1, Math.floor((found.rows * CHUNK_BYTES) / found.bytes)))
@@ -115,17 +124,22 @@ function rangeEnd(
     .map((c) => `coalesce(octet_length(t.${quote(c.source)}),0)${c.type === 'bytea' ? '*2' : ''}`)
   const weight = weights.length === 0 ? '0' : weights.join('+')
   const source = `FROM ${sourceTable(table.name)} AS t WHERE ${ahead} ORDER BY ${scan}`
+  // The greatest rowid is the last one; what is greatest of another key depends on its collation.
+  const rowid = table.rowid === undefined ? 'NULL' : scan
   const sums = database
     .prepare(
-      `SELECT count(*) AS n, coalesce(sum(w), 0) AS bytes FROM (SELECT ${weight} AS w ${source} LIMIT ${rows})`,
+      `SELECT count(*) AS n, coalesce(sum(w), 0) AS bytes, max(k) AS k FROM (SELECT ${weight} AS w, ${rowid} AS k ${source} LIMIT ${rows})`,
     )
-    .get(...values) as { n: bigint; bytes: bigint }
+    .get(...values) as { n: bigint; bytes: bigint; k: bigint | null }
   const n = Number(sums.n)
   if (n === 0) return { rows: 0, bytes: 0, last: [] }
-  const last = database
-    .prepare(`SELECT ${scan} ${source} LIMIT 1 OFFSET ${n - 1}`)
-    .raw()
-    .get(...values) as KeyValue[]
+  const last =
+    sums.k !== null
+      ? [sums.k]
+      : (database
+          .prepare(`SELECT ${scan} ${source} LIMIT 1 OFFSET ${n - 1}`)
+          .raw()
+          .get(...values) as KeyValue[])
   // A text key that is not valid UTF-8 comes back as another text: the walk could not go on from it.
   const lost = last.find((value) => typeof value === 'string' && value.includes('\ufffd'))
   if (lost !== undefined) {
