@@ -8,7 +8,7 @@ export default defineConfig({
     // Tests start processes and servers of their own: a process per file, and not more files than cores.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000,
     allowOnly: !process.env.CI,

@@ -11,7 +11,8 @@ import { nullName } from './plan-measures.ts'
 import { counted, examplesOf, type TableProfile } from './plan-profile.ts'
 import { chooseRule, ruleName, rulesOf } from './plan-rules.ts'
 import { tellTarget } from './plan-target.ts'
-import { asKey, NO_TEXT } from './plan-types.ts'
+import { asKey, candidateTypes, NO_TEXT } from './plan-types.ts'
+import { quote } from './quote.ts'
 import type { SourceColumn, SourceTable } from './source-schema.ts'
 import type { ColumnRule, ColumnSpec, TableSpec } from './table.ts'
 import type { TargetColumn } from './target-schema.ts'
@@ -121,8 +122,7 @@ class ExistingColumns {
         entry?.target === undefined
           ? `${source.name}.${column.name} has no place in ${target.name} (no such column)`
           : `${source.name}.${column.name} is to land in ${target.name}.${entry.target}, and there is no such column${hint}`,
-      remedy:
-        'Add the column to the target, name the one that is meant in the plan (target), or leave it out there ("include": false).',
+      remedy: `Add it (ALTER TABLE ${quote(target.schema, target.name)} ADD COLUMN ${quote(column.name)} ${candidateTypes(column.declared)[0]};), name the one that is meant in the plan (target), or leave it out there ("include": false).`,
     })
   }
 

@@ -205,9 +205,18 @@ export class DaemonOperator implements Operator {
 
   /** What is moved; refused before there is anything to look at. */
   #tables(): readonly TableSpec[] {
-    const { isHolder, phase, reasons } = this.#deps.replicator.view
+    const { isHolder, phase, reasons, state } = this.#deps.replicator.view
     const tables = this.#deps.facts()?.control?.tables ?? []
-    if (isHolder && (phase === 'catching_up' || phase === 'replicating')) return tables
+    if (isHolder && (phase === 'catching_up' || phase === 'replicating')) {
+      if (state === 'running') return tables
+      throw new Failure({
+        code: `replication_${state}`,
+        status: 409,
+        exit: 1,
+        message: `replication is ${state}, and this is done with the changes: ${reasons.join('; ')}`,
+        remedy: state === 'paused' ? 'slipway replication resume' : 'See: slipway status',
+      })
+    }
     throw new Failure({
       code: 'not_replicating',
       status: 409,
