@@ -10,6 +10,9 @@ import { Bench, keysOf, lines, table } from './bench.ts'
 // Uniques that the target has and the source does not keep: which row stays is a function of the rows alone,
 // whenever each of them came, and what gave way comes back when nothing is in its way any more.
 
+/** More of them with SLIPWAY_TEST_FULL=1. */
+const STEPS = process.env.SLIPWAY_TEST_FULL === '1' ? 60 : 25
+
 const DDL = `
   CREATE TABLE d (k text PRIMARY KEY, a text UNIQUE, b integer, c text);
   CREATE UNIQUE INDEX d_b ON d (b, (a IS NULL)) WHERE b > 0;
@@ -99,7 +102,7 @@ async function shuffle(policy: DuplicatesPolicy, seed: number): Promise<Model> {
   const below = random(seed)
   const pick = <T>(list: readonly T[]): T => list[below(list.length)] as T
   const keys = Array.from({ length: 14 }, (_, i) => `${pick(['k', 'K', 'é', 'z'])}${i}`)
-  for (let step = 0; step < 60; step++) {
+  for (let step = 0; step < STEPS; step++) {
     const touched = Array.from({ length: 1 + below(5) }, () => pick(keys))
     for (const key of touched) {
       if (below(4) === 0) model.rows.delete(key)
@@ -261,7 +264,7 @@ test.for(['first', 'last'] as const)(
       )
       const below = random(11)
       const rows = Array.from(
-        { length: 1_200 },
+        { length: 480 },
         (_, i): Row => [
           `k${i}`,
           `a${below(700)}`,
