@@ -14,13 +14,14 @@ const MEASURES = 400
 export const EXAMPLES = 3
 
 /** Texts of a column that are looked at in one block; a window with more is halved, down to one row. */
-const BLOCK_BYTES = 1024 * 1024
+const BLOCK_BYTES = 512 * 1024
 
 /** How often each measure of a table held, summed over its windows, with the keys of some of the rows. */
 export class Counts {
   readonly examples = new Map<string, Map<string, string[]>>()
   readonly columns = new Map<string, Map<string, number>>()
   /** Whether the declared key holds NULL. */
+  readonly #statements = new Map<string, ReturnType<Sqlite['prepare']>>()
   nullKeys = false
   readonly #database: Sqlite
   readonly #table: SourceTable
@@ -74,16 +75,25 @@ export class Counts {
     if (!this.#utf8) return true
     const x = quote(column)
     const from = `FROM ${sourceTable(this.#table.name)} WHERE (${where}) AND typeof(${x})='text'`
-    const bytes = this.#database.prepare(`SELECT total(octet_length(${x}) + 1) ${from}`).pluck()
-    if (Number(bytes.get(...values)) > BLOCK_BYTES) {
+    const bytes = this.#pluck(`SELECT total(octet_length(${x}) + 1) ${from}`, values)
+    if (Number(bytes) > BLOCK_BYTES) {
       const [after, last] = values
       if (after === undefined || last === undefined || last - after < 2n) return true
       const middle = after + (last - after) / 2n
       return this.#isSuspect(column, where, [after, middle]) || this.#isSuspect(column, where, [middle, last])
     }
-    const joined = this.#database.prepare(`SELECT CAST(group_concat(${x},char(10)) AS BLOB) ${from}`).pluck()
-    const block = joined.get(...values) as Buffer | null
+    const block = this.#pluck(
+      `SELECT CAST(group_concat(${x},char(10)) AS BLOB) ${from}`,
+      values,
+    ) as Buffer | null
     return block !== null && (block.includes(0) || !isUtf8(block))
+  }
+
+  /** Statements are kept: thousands of them would wait for the garbage collector with what SQLite holds for each. */
+  #pluck(sql: string, values: readonly bigint[]): unknown {
+    const known = this.#statements.get(sql) ?? this.#database.prepare(sql).pluck()
+    this.#statements.set(sql, known)
+    return known.get(...values)
   }
 
   #exemplify(measure: Measure, where: string, values: readonly bigint[]): void {
