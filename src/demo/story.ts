@@ -141,6 +141,7 @@ export class Story {
       POSTGRES_URL: postgresUrl,
       STATE_DIR: join(dir, 'state'),
       CONTROL_PORT: String(this.#port),
+      HISTORY: 'on',
       LOG_FORMAT: 'json',
     }
     return this.#start({ name: `slipway ${args.join(' ')}`, script: SLIPWAY, args, env })
