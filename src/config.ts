@@ -94,6 +94,12 @@ export function loadConfig(options: LoadOptions = {}): Loaded {
     verifyMaxAgeSeconds: from.whole('VERIFY_MAX_AGE_SECONDS', 3600, 0, 31_536_000),
     history: from.oneOf('HISTORY', ['on', 'off']) === 'on',
     historyRetentionSeconds: from.whole('HISTORY_RETENTION_SECONDS', 2_592_000, 0, 315_360_000),
+    maxPauseMs: from.whole('MAX_PAUSE_MS', 2_000, 50, 600_000),
+    authorityFile: from.file('AUTHORITY_FILE'),
+    appSqliteUrl: from.text('APP_SQLITE_URL'),
+    appPostgresUrl: from.text('APP_POSTGRES_URL'),
+    hookCommand: from.text('HOOK_COMMAND'),
+    hookTimeoutMs: from.whole('HOOK_TIMEOUT_MS', 10_000, 100, 3_600_000),
     maxLagSeconds: from.number('MAX_LAG_SECONDS', 5, 0, 86_400),
     pollMs: from.whole('POLL_MS', 250, 10, 60_000),
     chunkRows: from.whole('CHUNK_ROWS', 20_000, 1, 1_000_000),
@@ -146,6 +152,11 @@ class Settings {
 
   text(name: Setting): string | undefined {
     return this.#values[`SLIPWAY_${name}`] || this.#values[name] || undefined
+  }
+
+  file(name: Setting): string | undefined {
+    const text = this.text(name)
+    return text === undefined ? undefined : path.resolve(text)
   }
 
   list(name: Setting): string[] {

@@ -122,6 +122,20 @@ export interface AssessOptions {
   readonly signal: AbortSignal
 }
 
+export interface RecoverOptions {
+  /** The side that is opened, in a higher epoch; the other one is closed where it can be reached. */
+  readonly authority: 'sqlite' | 'postgres'
+  readonly observer: Observer
+}
+
+export interface RecoverOutcome {
+  readonly authority: 'sqlite' | 'postgres'
+  readonly epoch: number
+  /** What was done, and what could not be. */
+  readonly done: readonly string[]
+  readonly warnings: readonly string[]
+}
+
 export interface DemoOptions {
   /** Keep it running until the signal. */
   readonly stay: boolean
@@ -142,6 +156,8 @@ export interface Work {
   /** Of the source: `wal`, `delete`, … Reads only. */
   journalMode(config: Config): Promise<string>
   uninstall(config: Config, options: UninstallOptions): Promise<UninstallOutcome>
+  /** Without the daemon: opens one side by a person's decision. What is lost is the person's risk, said before. */
+  recover(config: Config, options: RecoverOptions): Promise<RecoverOutcome>
   /** A past state, in a schema of its own. */
   replay(config: Config, options: ReplayOptions): Promise<ReplayOutcome>
   /** Resolves with the exit code. */

@@ -20,6 +20,16 @@ export interface Config {
   /** Absolute. Where it was not named and does not exist, there is no plan: see `planFileNamed`. */
   readonly planFile: string
   readonly planFileNamed: boolean
+  /** A pause that has not come to its decision by then is undone. */
+  readonly maxPauseMs: number
+  /** Absolute; undefined: no such file is written. */
+  readonly authorityFile: string | undefined
+  /** What the application connects with; they go verbatim into the authority file. Secrets. */
+  readonly appSqliteUrl: string | undefined
+  readonly appPostgresUrl: string | undefined
+  /** A command line for the shell; may hold a secret. */
+  readonly hookCommand: string | undefined
+  readonly hookTimeoutMs: number
   readonly maxLagSeconds: number
   readonly verifyMaxAgeSeconds: number
   readonly history: boolean

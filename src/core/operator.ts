@@ -2,6 +2,7 @@
  * What a person sees and may ask of a migration. The daemon implements `Operator`; the API serves it and the
  * CLI prints it; neither knows an engine.
  */
+import type { ChecklistItem, SwitchRequest, SwitchRun } from './switch-run.ts'
 
 /** Phases of the contract, in the order in which a migration meets them. */
 export const PHASES = [
@@ -95,6 +96,13 @@ export interface StatusReport extends LagReport {
   readonly verify: VerifyReport | null
   /** Tables (names in the source) that may differ from the source until they are verified and mended, and why. */
   readonly dirty: readonly { readonly table: string; readonly reason: string }[]
+  /** Since when the authority leads; null before the first snapshot. */
+  readonly authority_since: string | null
+  /** The current or last switchover or rollback; null where there never was one. */
+  readonly switchover: SwitchRun | null
+  /** Whether a rollback now would bring everything back; reasons where it would not. Null while SQLite leads. */
+  readonly rollback_safe: { readonly safe: boolean; readonly reasons: readonly string[] } | null
+  readonly checklist: readonly ChecklistItem[]
 }
 
 /** A row that is set aside, as `GET /quarantine` shows it. */
@@ -232,6 +240,7 @@ export type OperatorEvent =
   | { readonly type: 'progress'; readonly tables: readonly TableStatus[] }
   | { readonly type: 'lag'; readonly lag: LagReport }
   | { readonly type: 'verify'; readonly verify: VerifyReport }
+  | { readonly type: 'switch'; readonly run: SwitchRun }
 
 export interface Operator {
   lag(): LagReport
@@ -252,6 +261,20 @@ export interface Operator {
   verification(): VerifyReport
   /** The event history after an entry's id. */
   changes(after: string, limit: number): Promise<ChangesReport>
+  /**
+   * Starts a switchover or a rollback, which goes on whatever becomes of the caller, and resolves with its end.
+   * Throws a Failure: status 409 (wrong phase, or one is running: facts.run), 412 (guards refuse: facts.guards), 504
+   * (undone in time, writes are open: facts.run). A dry run resolves with the guards, whatever they say.
+   */
+  switchAuthority(request: SwitchRequest): Promise<SwitchRun>
+  switchRun(): SwitchRun
+  /** Ends the way back. `confirm` must be the migration's name. */
+  finalize(confirm: string): Promise<void>
+  /** Closes the engine that leads to applications for so long; it opens by itself, whatever process lives. */
+  pauseWrites(reason: string, seconds: number): Promise<void>
+  resumeWrites(): Promise<void>
+  /** The proof, as Markdown. */
+  report(): Promise<string>
   /** Returns the function that unsubscribes. `lag` comes each second while anybody listens. */
   subscribe(listener: (event: OperatorEvent) => void): () => void
   /** True when requests can be answered with current data: the target is reached and this daemon is the holder. */

@@ -1,0 +1,125 @@
+/**
+ * The ports of the way back, while PostgreSQL leads: the same loop with its ends swapped. A position is a whole
+ * `pg_snapshot`; a batch is what is visible in a newer one and not in the older one (trap P8), and of each row only the
+ * columns whose forward image differs from what PostgreSQL says (trap H21).
+ */
+import type { Chunk, KeySet, SetAside, TableBatch } from './ports.ts'
+import type { TableSpec } from './table.ts'
+
+/** Where the way back stands. Stored in SQLite with the rows, in one commit. */
+export interface ReversePosition {
+  /** Text of a `pg_snapshot`. */
+  readonly snapshot: string
+  /**
+   * Written to PostgreSQL in the transaction that took the snapshot: a server that does not have it has forgotten
+   * commits, and a position from before proves nothing (trap H1).
+   */
+  readonly token: string
+}
+
+/** What SQLite holds now, encoded as a forward batch would be; nobody but slipway writes there. */
+export interface RowImages {
+  /** Rows of these keys: lines of those that are gone, lines of those that are there, and those without an image. */
+  images(table: TableSpec, keys: readonly string[]): Promise<TableBatch & Disposable>
+  /** The next rows of a table in the order of its scan key. */
+  range(table: TableSpec, after: string | undefined): Promise<Chunk>
+}
+
+/** What one row of SQLite lacks to be equal to PostgreSQL's. */
+export interface RowPatch {
+  /** Encoded as core/key.ts says: the key as SQLite has it, or shall have it. */
+  readonly key: string
+  /** The row is not in SQLite: then `values` has every column. */
+  readonly isNew: boolean
+  /** Index into `table.columns`, and the text that core/codec/decode.ts yields; null is NULL. */
+  readonly values: readonly (readonly [column: number, text: string | null])[]
+  /** Columns whose value SQLite cannot hold in its format (trap H19): index, and PostgreSQL's text, cut. */
+  readonly misfits: readonly (readonly [column: number, text: string])[]
+}
+
+export interface ReverseTable {
+  readonly table: TableSpec
+  /** Encoded keys of rows that PostgreSQL no longer has and SQLite has. May be walked more than once. */
+  gone(): AsyncIterable<readonly string[]>
+  patches(): AsyncIterable<readonly RowPatch[]>
+}
+
+export interface ReverseBatch extends AsyncDisposable {
+  readonly from: ReversePosition
+  readonly to: ReversePosition
+  /** Changelog rows between the two, before coalescing. */
+  readonly changes: number
+  readonly tables: readonly ReverseTable[]
+}
+
+export type ReverseReadResult =
+  | { readonly kind: 'batch'; readonly batch: ReverseBatch }
+  | { readonly kind: 'empty' }
+  /** The token is not there: PostgreSQL has forgotten commits that SQLite has. Everything is compared. */
+  | { readonly kind: 'forgotten'; readonly reason: string }
+  /** The tables on PostgreSQL are not those that the decision left (trap P9). */
+  | { readonly kind: 'drift'; readonly reason: string; readonly fatal: boolean }
+
+export interface ReverseLag {
+  readonly pending: number
+  /** When the oldest change that is not applied was logged, ms since 1970, by the server's clock. */
+  readonly oldestAt: number | undefined
+  /** Text of the newest snapshot. */
+  readonly head: string
+}
+
+export interface ReverseExtras {
+  /** Rows that are compared although nobody changed them: to be tried again. */
+  readonly also?: readonly KeySet[] | undefined
+  /** Names in the source of tables that are compared whole: after TRUNCATE, or when in doubt. */
+  readonly whole?: readonly string[] | undefined
+}
+
+export interface ReverseSource {
+  /** One repeatable-read transaction, committed before the batch is handed out; pages come from its stage. */
+  read(
+    after: ReversePosition,
+    images: RowImages,
+    signal: AbortSignal,
+    extras?: ReverseExtras,
+  ): Promise<ReverseReadResult>
+  lag(after: ReversePosition): Promise<ReverseLag>
+  wake(ms: number, signal: AbortSignal): Promise<void>
+  /** Everything up to here is in SQLite, durably: it may be pruned once it is old enough. */
+  acknowledge(applied: ReversePosition): Promise<void>
+  readonly connected: boolean
+}
+
+/** A row that SQLite refused or cannot hold, kept in SQLite with the position. It makes a rollback unsafe. */
+export interface ReverseAside extends SetAside {
+  /** Name in the source. */
+  readonly table: string
+  /** ISO 8601. */
+  readonly since: string
+  readonly attempts: number
+}
+
+export interface ReverseApplied {
+  readonly upserted: number
+  readonly deleted: number
+  readonly perTable: readonly {
+    readonly table: string
+    readonly upserted: number
+    readonly deleted: number
+  }[]
+  /** Rows set aside now, in all. */
+  readonly quarantined: number
+}
+
+export interface ReverseTarget {
+  /** Stored in SQLite; throws a Failure where PostgreSQL does not lead by SQLite's notes. */
+  position(): ReversePosition
+  /**
+   * One transaction: admitted by SQLite's notes (authority, epoch, `batch.from`), the fence lowered inside it, rows,
+   * what is set aside, position and token.
+   */
+  apply(batch: ReverseBatch): Promise<ReverseApplied>
+  aside(limit: number): { readonly total: number; readonly entries: readonly ReverseAside[] }
+  /** Every key that is set aside. */
+  quarantined(): readonly KeySet[]
+}
