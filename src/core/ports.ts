@@ -8,6 +8,7 @@
 import { Failure } from './errors.ts'
 import type { Phase } from './operator.ts'
 import type { Checkpoint, Seq } from './position.ts'
+import type { ReverseStream } from './reverse.ts'
 import { misfitPolicy, type TableSpec } from './table.ts'
 
 /** Encoded rows, readable once or more; `rows` counts lines. */
@@ -258,6 +259,7 @@ export interface SnapshotTarget {
 
 /** Both ends of the forward direction, made ready: planned, captured, admitted. */
 export interface Stream extends AsyncDisposable {
+  readonly direction: 'forward'
   readonly tables: readonly TableSpec[]
   readonly source: ChangeSource
   readonly target: ChangeTarget
@@ -328,8 +330,11 @@ export interface StreamFactory {
   acquire(): Promise<
     { readonly held: true } | { readonly held: false; readonly by: string; readonly silentSeconds: number }
   >
-  /** `anew`: why capture is installed again and everything copied anew; undefined to go on. */
-  open(anew: Anew | undefined, signal: AbortSignal): Promise<Stream>
+  /**
+   * In the direction that the authority asks for, once what a crash left of a change of authority is undone or
+   * finished. `anew`: why capture is installed again and everything copied anew; undefined to go on.
+   */
+  open(anew: Anew | undefined, signal: AbortSignal): Promise<Stream | ReverseStream>
   /** Tells the server that the holder lives; false when it no longer is the holder. */
   heartbeat(): Promise<boolean>
 }

@@ -3,6 +3,7 @@
  * `pg_snapshot`; a batch is what is visible in a newer one and not in the older one (trap P8), and of each row only the
  * columns whose forward image differs from what PostgreSQL says (trap H21).
  */
+import type { Phase } from './operator.ts'
 import type { Chunk, KeySet, SetAside, TableBatch } from './ports.ts'
 import type { TableSpec } from './table.ts'
 
@@ -73,6 +74,8 @@ export interface ReverseExtras {
   readonly also?: readonly KeySet[] | undefined
   /** Names in the source of tables that are compared whole: after TRUNCATE, or when in doubt. */
   readonly whole?: readonly string[] | undefined
+  /** The position proves nothing any more: its token is not asked for, and `whole` names every table. */
+  readonly forgotten?: boolean | undefined
 }
 
 export interface ReverseSource {
@@ -122,4 +125,21 @@ export interface ReverseTarget {
   aside(limit: number): { readonly total: number; readonly entries: readonly ReverseAside[] }
   /** Every key that is set aside. */
   quarantined(): readonly KeySet[]
+}
+
+/** Both ends of the way back, made ready. */
+export interface ReverseStream extends AsyncDisposable {
+  readonly direction: 'reverse'
+  readonly tables: readonly TableSpec[]
+  readonly source: ReverseSource
+  readonly target: ReverseTarget
+  readonly images: RowImages
+  /** Phase as stored on PostgreSQL. */
+  readonly phase: Phase
+  /** Why everything has to be compared first; undefined where the position can be trusted. */
+  readonly doubt: string | undefined
+  /** Notes why a rollback would lose or change something; stays until `safe`, or until a person has dealt with it. */
+  unsafe(code: string, reason: string): Promise<void>
+  /** Everything was compared: what was in doubt is not any more. */
+  safe(): Promise<void>
 }

@@ -16,6 +16,11 @@ export class Pause {
     this.#signal()
   }
 
+  delete(reason: string): void {
+    this.#reasons.delete(reason)
+    this.#signal()
+  }
+
   clear(): void {
     this.#reasons.clear()
     this.#signal()

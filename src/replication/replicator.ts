@@ -2,12 +2,14 @@ import { Failure, messageOf, policyOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Phase, RunState, TableStatus } from '../core/operator.ts'
 import { type Anew, anewAfter, type Companion, type Stream, type StreamFactory } from '../core/ports.ts'
-import type { Checkpoint } from '../core/position.ts'
+import type { ReverseStream } from '../core/reverse.ts'
 import { Retry, sleep } from '../runtime/retry.ts'
+import { ForwardFlow } from './forward.ts'
 import { whileHolding } from './holding.ts'
-import { applyLoop, type LoopState } from './loop.ts'
+import { ApplyLoop, type Loop, type LoopState, type Place } from './loop.ts'
 import { Pause } from './pause.ts'
 import { Retries } from './retries.ts'
+import { ReverseFlow } from './reverse.ts'
 import { Copier } from './snapshot.ts'
 
 /** What is waited for, since when; `until` where the wait has a bound of its own. */
@@ -22,9 +24,9 @@ export interface ReplicatorView {
   readonly reasons: readonly string[]
   readonly phase: Phase
   readonly loop: Readonly<LoopState>
-  readonly stream: Stream | undefined
+  readonly stream: Stream | ReverseStream | undefined
   /** Position last known, also while no stream is open. */
-  readonly lastApplied: Checkpoint | undefined
+  readonly lastApplied: Place | undefined
   readonly tables: readonly TableStatus[]
   readonly waits: readonly Wait[]
   readonly lastError: { readonly error: unknown; readonly at: Date } | undefined
@@ -51,12 +53,16 @@ const BLOCKED_RETRY_MS = 15_000
 export class Replicator {
   readonly #deps: ReplicatorDeps
   readonly pause = new Pause()
+  readonly #hold = new Pause()
   #phase: Phase = 'new'
   readonly retries = new Retries()
-  readonly #loop: LoopState = { applied: undefined, busy: false, phase: 'new', quarantined: 0 }
-  #stream: Stream | undefined
+  readonly #loop: LoopState = { applied: undefined, busy: false, quarantined: 0, batchSeconds: 0 }
+  #stream: Stream | ReverseStream | undefined
+  #running: Loop | undefined
+  /** Ends the stream, so that the next one has the direction of the authority. */
+  #turning = new AbortController()
   #copier: Copier | undefined
-  #lastApplied: Checkpoint | undefined
+  #lastApplied: Place | undefined
   #blocked: readonly string[] = []
   #standby: string | undefined
   #waits: readonly Wait[] = []
@@ -93,6 +99,36 @@ export class Replicator {
   /** Resolves when no batch is between read and commit. */
   async quiet(): Promise<void> {
     if (this.#loop.busy) await this.#idle.promise
+  }
+
+  /** Holds the loop for a change of authority; resolves when no batch is in flight. */
+  async standStill(reason: string): Promise<void> {
+    this.#hold.add(reason)
+    await this.quiet()
+  }
+
+  /** The loop goes on where it was held. */
+  release(reason: string): void {
+    this.#hold.delete(reason)
+  }
+
+  /** While the loop is held: applies all there is; returns the number of changes. */
+  async drain(signal: AbortSignal): Promise<number> {
+    const running = this.#running
+    if (running === undefined) {
+      throw new Failure({
+        code: 'no_stream',
+        policy: 'transient',
+        message: `nothing is replicated now: ${this.view.reasons.join('; ') || 'the stream is being made ready'}`,
+      })
+    }
+    return await running.drain(signal)
+  }
+
+  /** Ends the stream; the next one is opened in the direction that the authority asks for. */
+  turn(): void {
+    this.#turning.abort()
+    this.#turning = new AbortController()
   }
 
   /** Works until the signal aborts; throws only what ends the daemon. */
@@ -158,12 +194,16 @@ export class Replicator {
   }
 
   async #serve(signal: AbortSignal, onProgress: () => void): Promise<void> {
+    const turning = this.#turning.signal
     try {
       await whileHolding(
         () => this.#deps.factory.heartbeat(),
         signal,
-        (held) => this.#follow(held, onProgress),
+        (held) => this.#follow(AbortSignal.any([held, turning]), onProgress),
       )
+    } catch (error) {
+      // What the end of the stream cut off is begun again in the other direction.
+      if (!turning.aborted) throw error
     } finally {
       this.#quieten()
     }
@@ -172,38 +212,40 @@ export class Replicator {
   async #follow(signal: AbortSignal, onProgress: () => void): Promise<void> {
     const stream = await this.#deps.factory.open(this.#anew, signal)
     this.#stream = stream
-    this.#loop.quarantined = await stream.target.asideCount()
     this.#anew = undefined
     this.#setPhase(stream.phase)
-    const copier = new Copier(stream, this.#deps.observer, this.pause)
-    this.#copier = copier
-    const { parts } = await copier.load()
-    this.#running()
-    if (stream.phase === 'snapshotting' || parts.some((part) => !part.done)) {
-      this.#setPhase('snapshotting')
-      await this.pause.end(signal)
-      await copier.run(signal)
-      this.#setPhase('catching_up')
-    }
-    const end = await applyLoop({
-      stream,
+    const deps = {
       state: this.#loop,
       pause: this.pause,
-      companion: this.#deps.companion,
-      retries: this.retries,
+      hold: this.#hold,
       observer: this.#deps.observer,
       pollMs: this.#deps.pollMs,
-      enter: async (phase) => {
-        await stream.enter(phase)
-        this.#setPhase(phase)
-      },
       onProgress: () => {
         onProgress()
-        this.#running()
+        this.#goOn()
         this.#quieten()
       },
-      signal,
-    })
+    }
+    if (stream.direction === 'reverse') {
+      this.#loop.quarantined = stream.target.aside(0).total
+      this.#goOn()
+      this.#running = new ApplyLoop(new ReverseFlow(stream, this.retries), deps)
+    } else {
+      this.#loop.quarantined = await stream.target.asideCount()
+      await this.#copy(stream, signal)
+      const flow = new ForwardFlow({
+        stream,
+        companion: this.#deps.companion,
+        retries: this.retries,
+        phase: () => this.#phase,
+        enter: async (phase) => {
+          await stream.enter(phase)
+          this.#setPhase(phase)
+        },
+      })
+      this.#running = new ApplyLoop(flow, deps)
+    }
+    const end = await this.#running.run(signal)
     if (end.kind === 'anew') {
       if (!this.#mayStartAnew(end)) {
         throw new Failure({
@@ -219,6 +261,24 @@ export class Replicator {
     }
   }
 
+  /** What the first copy still lacks. */
+  async #copy(stream: Stream, signal: AbortSignal): Promise<void> {
+    const copier = new Copier(stream, this.#deps.observer, this.pause)
+    this.#copier = copier
+    const { parts } = await copier.load()
+    this.#goOn()
+    if (stream.phase !== 'snapshotting' && parts.every((part) => part.done)) return
+    this.#setPhase('snapshotting')
+    await this.pause.end(signal)
+    await copier.run(signal)
+    this.#setPhase('catching_up')
+  }
+
+  /** A phase that was stored by a change of authority. */
+  entered(phase: Phase): void {
+    this.#setPhase(phase)
+  }
+
   /** Nothing is in flight: whoever waited for that goes on. */
   #quieten(): void {
     this.#idle.resolve()
@@ -232,7 +292,7 @@ export class Replicator {
     return true
   }
 
-  #running(): void {
+  #goOn(): void {
     this.#everRan = true
     if (this.#blocked.length > 0) this.#deps.observer.step('going on: what was in the way is gone')
     this.#blocked = []
@@ -254,7 +314,6 @@ export class Replicator {
 
   /** The one setter of the phase. */
   #setPhase(phase: Phase): void {
-    this.#loop.phase = phase
     if (phase === 'replicating') this.#lastAnew = undefined
     if (phase === this.#phase) return
     const previous = this.#phase
@@ -265,6 +324,7 @@ export class Replicator {
   async #close(): Promise<void> {
     const stream = this.#stream
     this.#stream = undefined
+    this.#running = undefined
     this.#lastApplied = this.#loop.applied ?? this.#lastApplied
     this.#loop.applied = undefined
     this.#deps.companion.rest()

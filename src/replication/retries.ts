@@ -1,5 +1,10 @@
 import type { RetryReport } from '../core/operator.ts'
-import type { Applied, ChangeTarget, KeySet } from '../core/ports.ts'
+import type { Applied, KeySet } from '../core/ports.ts'
+
+/** Whoever knows the keys that are set aside. */
+interface Asides {
+  quarantined(): Promise<readonly KeySet[]> | readonly KeySet[]
+}
 
 /** Rows set aside that are to be transferred again: those that may fit by now, and all where a person asks. */
 export class Retries {
@@ -14,7 +19,7 @@ export class Retries {
   }
 
   /** What the next read shall bring. */
-  async next(target: ChangeTarget): Promise<readonly KeySet[]> {
+  async next(target: Asides): Promise<readonly KeySet[]> {
     if (this.#asked !== undefined) {
       const all = await target.quarantined()
       this.#tried = all.reduce((sum, { keys }) => sum + keys.length, 0)
@@ -25,7 +30,7 @@ export class Retries {
   }
 
   /** After the batch that had them is committed. */
-  took(applied: Applied): void {
+  took(applied: Pick<Applied, 'retry' | 'quarantined'>): void {
     this.#keys = new Map()
     this.#add(applied.retry)
     if (this.#tried > 0) this.#answer(applied.quarantined)

@@ -6,9 +6,9 @@ import type { Observer } from '../core/observer.ts'
 import type { Phase } from '../core/operator.ts'
 import type { PlannedTable } from '../core/plan.ts'
 import { planChanges } from '../core/plan-check.ts'
-import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
+import type { Anew, Stream } from '../core/ports.ts'
 import { Comparer } from '../postgres/comparer.ts'
-import type { ControlState } from '../postgres/control.ts'
+import type { Acquired, ControlState } from '../postgres/control.ts'
 import { CopyWriter } from '../postgres/copy.ts'
 import { findBreach } from '../postgres/dormant.ts'
 import { introspectTarget } from '../postgres/introspect.ts'
@@ -65,7 +65,7 @@ export interface ForwardOptions {
  * Puts the forward direction together: the source's reader, the target's writer, and everything that must hold
  * between them before a change may flow.
  */
-export class ForwardFactory implements StreamFactory {
+export class ForwardFactory {
   readonly #config: Config
   readonly #target: TargetSession
   readonly #options: ForwardOptions
@@ -127,7 +127,7 @@ export class ForwardFactory implements StreamFactory {
     this.#prepared = true
   }
 
-  async acquire(): ReturnType<StreamFactory['acquire']> {
+  async acquire(): Promise<Acquired> {
     if (!this.#prepared) await this.#prepare()
     const control = await this.#control()
     refuseOtherFile(this.#config, control, this.#owner(control))
@@ -318,6 +318,7 @@ export class ForwardFactory implements StreamFactory {
     const dirty = new Map(now.dirty)
     const held = stack.move()
     return {
+      direction: 'forward',
       tables,
       source: changes,
       target: writer,

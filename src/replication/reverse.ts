@@ -1,0 +1,70 @@
+import type { ReverseBatch, ReversePosition, ReverseStream } from '../core/reverse.ts'
+import type { Flow, FlowApplied, FlowRead } from './loop.ts'
+import type { Retries } from './retries.ts'
+
+/** PostgreSQL leads: what its snapshots differ in, into SQLite behind its fence. */
+export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
+  readonly direction = 'reverse'
+  readonly #stream: ReverseStream
+  readonly #retries: Retries
+  /** Everything is compared with the next batch. */
+  #whole: boolean
+
+  constructor(stream: ReverseStream, retries: Retries) {
+    this.#stream = stream
+    this.#retries = retries
+    this.#whole = stream.doubt !== undefined
+  }
+
+  get connected(): boolean {
+    return this.#stream.source.connected
+  }
+
+  async where(): Promise<{ at: ReversePosition; quarantined: number }> {
+    const { target } = this.#stream
+    return { at: target.position(), quarantined: target.aside(0).total }
+  }
+
+  async attend(): Promise<undefined> {}
+
+  async read(
+    from: ReversePosition,
+    signal: AbortSignal,
+    bare: boolean,
+  ): Promise<FlowRead<ReverseBatch>> {
+    const { source, target, images, tables } = this.#stream
+    const also = bare ? [] : await this.#retries.next(target)
+    const whole = this.#whole ? tables.map((table) => table.name) : undefined
+    const result = await source.read(from, images, signal, { also, whole, forgotten: this.#whole })
+    if (result.kind === 'forgotten') {
+      // Said loudly: PostgreSQL accepted these writes, and it has lost them.
+      await this.#stream.unsafe('target_forgot', result.reason)
+      this.#whole = true
+      return await this.read(from, signal, bare)
+    }
+    if (result.kind === 'drift') {
+      await this.#stream.unsafe('drift', result.reason)
+      return { kind: 'anew', reason: result.reason }
+    }
+    return result
+  }
+
+  async apply(batch: ReverseBatch): Promise<FlowApplied> {
+    const { target, safe } = this.#stream
+    const applied = await target.apply(batch)
+    this.#retries.took({ retry: [], quarantined: applied.quarantined })
+    if (this.#whole) {
+      this.#whole = false
+      await safe()
+    }
+    return applied
+  }
+
+  async acknowledge(at: ReversePosition): Promise<void> {
+    await this.#stream.source.acknowledge(at)
+  }
+
+  async wake(ms: number, signal: AbortSignal): Promise<void> {
+    await this.#stream.source.wake(ms, signal)
+  }
+}
