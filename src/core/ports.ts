@@ -43,6 +43,8 @@ export interface ReadExtras {
   readonly also?: readonly KeySet[] | undefined
   /** Rows to be compared: the next ones of a table in the order of its scan key, or those of some keys. */
   readonly ride?: RideRequest | undefined
+  /** Writers wait for this read: it does not stand back for the log to be reset. */
+  readonly urgent?: boolean | undefined
 }
 
 export interface RideRequest {

@@ -53,7 +53,7 @@ export class ForwardFlow implements Flow<Checkpoint, Batch> {
   async read(from: Checkpoint, signal: AbortSignal, bare: boolean): Promise<FlowRead<Batch>> {
     const { stream, companion, retries } = this.#deps
     const extras: ReadExtras = bare
-      ? {}
+      ? { urgent: true }
       : { also: await retries.next(stream.target), ...(await companion.next(stream)) }
     const result = await stream.source.read(from, signal, extras)
     if (result.kind === 'drift' || result.kind === 'discontinuous')

@@ -137,9 +137,7 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
   async #step(
     signal: AbortSignal,
     bare: boolean,
-  ): Promise<
-    { kind: 'empty' } | { kind: 'applied'; changes: number } | { kind: 'anew'; reason: string }
-  > {
+  ): Promise<{ kind: 'empty' } | { kind: 'applied'; changes: number } | { kind: 'anew'; reason: string }> {
     const { state, observer } = this.#deps
     const flow = this.#flow
     if (this.#at === undefined || !flow.connected || Date.now() - this.#confirmedAt > CONFIRM_MS)

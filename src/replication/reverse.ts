@@ -27,11 +27,7 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
 
   async attend(): Promise<undefined> {}
 
-  async read(
-    from: ReversePosition,
-    signal: AbortSignal,
-    bare: boolean,
-  ): Promise<FlowRead<ReverseBatch>> {
+  async read(from: ReversePosition, signal: AbortSignal, bare: boolean): Promise<FlowRead<ReverseBatch>> {
     const { source, target, images, tables } = this.#stream
     const also = bare ? [] : await this.#retries.next(target)
     const whole = this.#whole ? tables.map((table) => table.name) : undefined

@@ -74,7 +74,7 @@ export class ChangelogReader implements ChangeSource, Disposable {
   }
 
   async read(after: Checkpoint, signal: AbortSignal, extras: ReadExtras = {}): Promise<ReadResult> {
-    await this.#options.gate.pass(signal)
+    if (extras.urgent !== true) await this.#options.gate.pass(signal)
     signal.throwIfAborted()
     if (fileIdentity(this.#options.path) !== this.#identity) {
       return { kind: 'discontinuous', reason: `${this.#options.path} is another file now: it was replaced` }

@@ -1,0 +1,241 @@
+import type { Notes, Passage } from '../core/authority.ts'
+import { Failure } from '../core/errors.ts'
+import type { Authority } from '../core/operator.ts'
+import type { ReversePosition } from '../core/reverse.ts'
+import type {
+  Conduct,
+  Decision,
+  SourceFence,
+  SourceLock,
+  SourceNotes,
+  TargetGate,
+  UsedIds,
+} from '../core/switching.ts'
+import type { Replicator } from '../replication/replicator.ts'
+import { sleep } from '../runtime/retry.ts'
+import { crashPoint } from '../switchover/crash.ts'
+
+/** Why the loop is held, in `/status`. */
+const HELD = 'a change of authority'
+const LOOK_MS = 20
+
+export interface ConductDeps {
+  readonly fence: SourceFence
+  readonly gate: TargetGate
+  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'view'>
+  /** Nearly nothing is left to apply, so that the rest is drained under the lock in no time. */
+  readonly nearHead: () => Promise<boolean>
+  /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
+  readonly inspect: (lock: SourceLock | undefined) => Promise<void>
+  /** What PostgreSQL has stored of the way back's start. */
+  readonly start: () => Promise<ReversePosition>
+  /** Ids given out by SQLite (switchover) or by PostgreSQL (rollback, after a crash). */
+  readonly usedBySqlite: () => UsedIds
+  readonly usedByPostgres: () => Promise<UsedIds>
+  readonly maxPauseMs: number
+  /** Where the notes stand as the run begins, or as a crash left them. */
+  readonly notes: SourceNotes
+}
+
+/** What both directions share: the attempt, the lock, the loop that is held. */
+abstract class Base {
+  protected readonly deps: ConductDeps
+  /** As `begin` left it on PostgreSQL. */
+  protected attempt: Notes | undefined
+  protected lock: SourceLock | undefined
+  protected decision: Decision | undefined
+  protected abstract readonly passage: Passage
+  /** Of PostgreSQL's control row before the decision. */
+  protected abstract readonly before: number
+
+  constructor(deps: ConductDeps) {
+    this.deps = deps
+  }
+
+  async begin(): Promise<void> {
+    this.attempt = await this.deps.gate.begin(this.passage)
+    if (this.passage === 'switchover') await this.deps.gate.prepare()
+  }
+
+  async wait(signal: AbortSignal): Promise<void> {
+    const { replicator, nearHead } = this.deps
+    for (;;) {
+      signal.throwIfAborted()
+      const { state, reasons } = replicator.view
+      if (state !== 'running') {
+        throw new Failure({
+          code: `replication_${state}`,
+          exit: 1,
+          message: `replication is ${state}: ${reasons.join('; ')}`,
+          remedy: state === 'paused' ? 'slipway replication resume' : 'See: slipway status',
+        })
+      }
+      if (await nearHead()) return
+      await sleep(LOOK_MS, signal)
+    }
+  }
+
+  async drain(signal: AbortSignal): Promise<number> {
+    return await this.deps.replicator.drain(signal)
+  }
+
+  async undo(): Promise<'undone' | 'decided' | 'displaced'> {
+    const open = this.decision
+    this.decision = undefined
+    await open?.[Symbol.asyncDispose]()
+    return await this.deps.gate.undo(this.passage, this.before)
+  }
+
+  /** The lock, where a failure or a crash took it. */
+  protected async locked(signal: AbortSignal): Promise<SourceLock> {
+    this.lock ??= await this.deps.fence.lock(this.deps.maxPauseMs, signal)
+    return this.lock
+  }
+
+  protected async finished(lock: SourceLock): Promise<void> {
+    await lock.commit()
+    this.#drop()
+  }
+
+  #drop(): void {
+    this.lock?.[Symbol.dispose]()
+    this.lock = undefined
+  }
+
+  protected letGo(): void {
+    this.#drop()
+    this.deps.replicator.release(HELD)
+  }
+
+  protected async holdLoop(): Promise<void> {
+    await this.deps.replicator.standStill(HELD)
+  }
+
+  protected get begun(): Notes {
+    if (this.attempt === undefined) throw new Error('the attempt has not begun')
+    return this.attempt
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const open = this.decision
+    this.decision = undefined
+    this.letGo()
+    await open?.[Symbol.asyncDispose]()
+  }
+}
+
+/** Forward: SQLite's lock and fence, PostgreSQL's decision, SQLite's note. */
+export class SwitchoverConduct extends Base implements Conduct {
+  protected readonly passage = 'switchover'
+
+  protected get before(): number {
+    const { authority, epoch } = this.deps.notes
+    return authority === 'sqlite' ? epoch : epoch - 1
+  }
+
+  async hold(signal: AbortSignal): Promise<void> {
+    await this.holdLoop()
+    await this.locked(signal)
+  }
+
+  async fence(signal: AbortSignal): Promise<void> {
+    const lock = await this.locked(signal)
+    await this.deps.inspect(lock)
+    lock.raise({ epoch: this.before + 1, attempt: this.begun.attempt })
+    crashPoint('switchover.fence_raised')
+    await lock.commit({ ms: this.deps.maxPauseMs, signal })
+  }
+
+  async decide(signal: AbortSignal): Promise<void> {
+    const { gate, maxPauseMs, usedBySqlite } = this.deps
+    this.decision = await gate.open(this.begun, 'switchover', maxPauseMs, signal)
+    const { position } = await this.decision.propose(usedBySqlite())
+    this.#position = position
+    signal.throwIfAborted()
+    crashPoint('switchover.proposed')
+    await this.decision.commit()
+    this.decision = undefined
+  }
+
+  #position: ReversePosition | undefined
+
+  async settle(signal: AbortSignal): Promise<void> {
+    const lock = await this.locked(signal)
+    const epoch = this.before + 1
+    const { authority, attempt } = lock.notes
+    // An earlier try may have come through.
+    if (authority !== 'postgres') {
+      const position = this.#position ?? (await this.deps.start())
+      lock.lead({ from: { authority: 'none', epoch, attempt }, epoch, attempt, position })
+      crashPoint('switchover.noted')
+    }
+    await this.finished(lock)
+    this.letGo()
+  }
+
+  async reopen(signal: AbortSignal): Promise<void> {
+    const lock = await this.locked(signal)
+    const { authority, epoch, attempt } = lock.notes
+    if (authority === 'none') {
+      // Our own attempt's fence, or the one that a crash left: never one that was raised since.
+      const own = this.attempt?.attempt ?? this.deps.notes.attempt
+      lock.lower({ from: { authority: 'none', epoch, attempt: own }, epoch: epoch - 1, attempt })
+      crashPoint('switchover.lowered')
+      await this.finished(lock)
+    }
+    this.letGo()
+  }
+}
+
+/** Back: PostgreSQL's gate lock, SQLite prepared, PostgreSQL's decision, SQLite's commit. */
+export class RollbackConduct extends Base implements Conduct {
+  protected readonly passage = 'rollback'
+
+  protected get before(): number {
+    const { authority, epoch } = this.deps.notes
+    const leads: Authority = 'postgres'
+    return authority === leads ? epoch : epoch - 1
+  }
+
+  async hold(signal: AbortSignal): Promise<void> {
+    await this.holdLoop()
+    this.decision = await this.deps.gate.open(this.begun, 'rollback', this.deps.maxPauseMs, signal)
+  }
+
+  async fence(signal: AbortSignal): Promise<void> {
+    if (this.decision === undefined) throw new Error('the gate is not held')
+    await this.deps.inspect(undefined)
+    const { used } = await this.decision.propose(new Map())
+    const lock = await this.locked(signal)
+    this.#prepare(lock, used)
+    crashPoint('rollback.prepared')
+  }
+
+  #prepare(lock: SourceLock, used: UsedIds): void {
+    const { authority, epoch, attempt } = lock.notes
+    if (authority === 'sqlite' && epoch === this.before + 1) return
+    const from: Notes = { authority: 'postgres', epoch: this.before, attempt }
+    lock.lower({ from, epoch: this.before + 1, attempt: this.attempt?.attempt ?? attempt, used })
+  }
+
+  async decide(): Promise<void> {
+    if (this.decision === undefined) throw new Error('the gate is not held')
+    await this.decision.commit()
+    this.decision = undefined
+  }
+
+  async settle(signal: AbortSignal): Promise<void> {
+    if (this.lock === undefined) {
+      const used = await this.deps.usedByPostgres()
+      this.#prepare(await this.locked(signal), used)
+    }
+    crashPoint('rollback.settling')
+    await this.finished(await this.locked(signal))
+    this.letGo()
+  }
+
+  /** SQLite's transaction was never committed, and PostgreSQL is open again since the undo. */
+  async reopen(): Promise<void> {
+    this.letGo()
+  }
+}

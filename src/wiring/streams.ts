@@ -1,0 +1,95 @@
+import { type Standing, standingOf } from '../core/authority.ts'
+import { Failure } from '../core/errors.ts'
+import type { Observer } from '../core/observer.ts'
+import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
+import type { ReverseStream } from '../core/reverse.ts'
+import type { SourceFence, TargetGate } from '../core/switching.ts'
+import type { ForwardFactory } from './forward.ts'
+import type { ReverseFactory } from './reverse.ts'
+import type { TargetSession } from './session.ts'
+
+/** How long a file or a server that was put back stays closed by itself: until a person has decided. */
+const CLOSED_MS = 10 * 365 * 86_400_000
+
+interface StreamsDeps {
+  readonly forward: ForwardFactory
+  readonly reverse: ReverseFactory
+  readonly target: TargetSession
+  readonly fence: SourceFence
+  readonly gate: TargetGate & {
+    /** After a rollback, outside any pause: what must not act while SQLite leads. */
+    sleepAgain(): Promise<void>
+  }
+  readonly observer: Observer
+  /** Finishes or undoes what a crash left; resolves when one side is open. */
+  readonly recover: (standing: Standing, signal: AbortSignal) => Promise<void>
+  /** Resolves when no change of authority is under way in this process. */
+  readonly idle: (signal: AbortSignal) => Promise<void>
+  /** Told at each start of a stream: who leads. */
+  readonly leads: () => Promise<void>
+}
+
+/** Streams in the direction of the authority. What a crash left of a change of authority is settled before. */
+export class Streams implements StreamFactory {
+  readonly #deps: StreamsDeps
+
+  constructor(deps: StreamsDeps) {
+    this.#deps = deps
+  }
+
+  async acquire(): ReturnType<StreamFactory['acquire']> {
+    return await this.#deps.forward.acquire()
+  }
+
+  async heartbeat(): Promise<boolean> {
+    return await this.#deps.forward.heartbeat()
+  }
+
+  async open(anew: Anew | undefined, signal: AbortSignal): Promise<Stream | ReverseStream> {
+    const { forward, reverse, target, gate, idle, recover, leads } = this.#deps
+    await idle(signal)
+    signal.throwIfAborted()
+    let standing = await this.#standing()
+    if (standing.kind === 'undecided' || standing.kind === 'decided') {
+      await recover(standing, signal)
+      standing = await this.#standing()
+    }
+    if (standing.kind === 'divided') throw await this.#close(standing)
+    await leads()
+    if (standing.kind === 'postgres') return await reverse.open(signal)
+    if (standing.kind === 'sqlite' && standing.behind)
+      await target.control.follow(this.#deps.fence.notes().epoch)
+    const control = await target.control.read()
+    if (control?.awake === true) await gate.sleepAgain()
+    return await forward.open(anew, signal)
+  }
+
+  async #standing(): Promise<Standing> {
+    const control = await this.#deps.target.control.refresh()
+    if (control === undefined || control.phase === 'new' || control.phase === 'snapshotting')
+      return { kind: 'sqlite', behind: false }
+    return standingOf(this.#deps.fence.notes(), control)
+  }
+
+  /** Neither side goes on by itself: what was put back is closed, and a person decides (trap H15). */
+  async #close(standing: Standing & { readonly kind: 'divided' }): Promise<Failure> {
+    const { fence, gate, observer, target } = this.#deps
+    const until = new Date(Date.now() + CLOSED_MS)
+    const reason = 'the two sides do not agree on who leads'
+    const notes = fence.notes()
+    const control = await target.control.read()
+    const attempts: Promise<void>[] = []
+    // The side with the higher epoch was the last to lead: the other one was put back.
+    if (notes.authority === 'sqlite' && !notes.closed && notes.epoch < (control?.epoch ?? 0))
+      attempts.push(fence.pause(reason, until))
+    if (control?.authority === 'postgres' && control.epoch < notes.epoch)
+      attempts.push(gate.pause(reason, until))
+    for (const result of await Promise.allSettled(attempts))
+      if (result.status === 'rejected') observer.error(result.reason, undefined)
+    return new Failure({
+      code: 'divided',
+      message: standing.reason,
+      remedy: standing.remedy,
+    })
+  }
+}
