@@ -33,6 +33,7 @@ interface OperatorDeps {
   readonly replicator: Replicator
   readonly verifier: Verifier
   readonly records: Records
+  readonly desk: SwitchDesk
   readonly observer: Pick<Observer, 'step'>
   readonly facts: () => ForwardFacts | undefined
   readonly target: () => { readonly server: string; readonly holder: string } | undefined
@@ -49,126 +50,23 @@ export class DaemonOperator implements Operator {
     this.#deps = deps
   }
 
-  lag(): LagReport {
+  async lag(): Promise<LagReport> {
     const { config, replicator, facts } = this.#deps
-    const view = replicator.view
-    const stream = view.stream
-    const applied = view.lastApplied
-    const control = facts()?.control
-    const now = new Date()
-    // Where the source cannot be asked just now, the loop meets the same fault and reports it.
-    const lag =
-      applied === undefined
-        ? undefined
-        : safely<SourceLag | undefined>(
-            () =>
-              stream?.source.lag(applied) ?? {
-                ...probePending(config.sqlitePath, applied),
-                continuous: false,
-              },
-            undefined,
-          )
-    const beforeSnapshot = view.phase === 'new' || view.phase === 'snapshotting'
-    return {
-      migration: config.migrationName,
-      phase: view.isHolder || control === undefined ? view.phase : control.phase,
-      authority: control?.authority ?? 'sqlite',
-      direction: 'forward',
-      state: view.state,
-      reasons: view.reasons,
-      head: lag === undefined ? null : seqToJson(lag.head),
-      applied: applied === undefined ? null : seqToJson(applied.seq),
-      pending_changes: lag?.pending ?? 0,
-      lag_seconds:
-        beforeSnapshot || lag === undefined
-          ? null
-          : lag.oldestAt === undefined
-            ? 0
-            : Math.max(0, (now.getTime() - lag.oldestAt) / 1000),
-      caught_up:
-        view.state === 'running' &&
-        view.phase === 'replicating' &&
-        view.loop.applied !== undefined &&
-        stream?.target.connected === true &&
-        lag?.continuous === true &&
-        lag.pending === 0 &&
-        lag.head === applied?.seq,
-      quarantined: view.loop.quarantined,
-      measured_at: now.toISOString(),
-    }
+    return await measureLag(config, replicator, facts())
   }
 
-  status(): StatusReport {
-    const { config, replicator } = this.#deps
-    const view = replicator.view
-    const facts = this.#deps.facts()
-    const target = this.#deps.target()
-    const control = facts?.control
-    const gate = facts?.gateWaiting()
-    const silent = facts?.silentSince()
-    const error = view.lastError
-    const backup = facts?.backup ?? control?.backup ?? null
-    const rows = view.tables.reduce((sum, table) => sum + table.rows_copied, 0)
-    const verify = this.verification()
-    return {
-      ...this.lag(),
-      version: version(),
-      epoch: control?.epoch ?? 0,
-      source: {
-        path: config.sqlitePath,
-        journal_mode: facts?.source?.journalMode ?? '',
-        wal_bytes: readWal(config.sqlitePath).fileBytes,
-        changelog_rows: safely(() => facts?.changelogRows() ?? 0, 0),
-      },
-      target: {
-        server: target?.server ?? '',
-        schema: config.postgresSchema,
-        server_version: facts?.targetVersion ?? '',
-      },
-      holder: { id: view.isHolder ? (target?.holder ?? '') : (control?.holder ?? ''), mine: view.isHolder },
-      tables: view.tables,
-      fences: [
-        { engine: 'sqlite', closed: false, reasons: [] },
-        { engine: 'postgres', closed: true, reasons: ['SQLite has the authority'] },
-      ],
-      waits: [
-        ...view.waits.map((wait) => ({
-          what: wait.what,
-          since: wait.since.toISOString(),
-          until: wait.until?.toISOString() ?? null,
-        })),
-        ...(silent === undefined || Date.now() - silent < SILENT_MS
-          ? []
-          : [{ what: 'an answer of PostgreSQL', since: new Date(silent).toISOString(), until: null }]),
-        ...(gate === undefined
-          ? []
-          : [
-              {
-                what: 'the write-ahead log to be reset',
-                since: gate.since.toISOString(),
-                until: gate.until.toISOString(),
-              },
-            ]),
-      ],
-      warnings: facts?.warnings ?? [],
-      last_error:
-        error === undefined
-          ? null
-          : {
-              code: error.error instanceof Failure ? error.error.code : 'defect',
-              message: messageOf(error.error),
-              remedy: error.error instanceof Failure ? (error.error.remedy ?? null) : null,
-              at: error.at.toISOString(),
-            },
-      backup: backup === null ? null : { path: backup.path, bytes: backup.bytes, at: backup.at },
-      snapshot:
-        control?.copyStartedAt == null
-          ? null
-          : { rows, started_at: control.copyStartedAt, finished_at: control.copyFinishedAt },
-      quarantined_tables: this.#deps.records.tables(view.loop.quarantined),
-      verify: verify.state === 'none' ? null : verify,
-      dirty: [...(view.stream?.dirty ?? control?.dirty ?? [])].map(([table, reason]) => ({ table, reason })),
-    }
+  async status(): Promise<StatusReport> {
+    const { config, replicator, records, desk } = this.#deps
+    return statusOf({
+      config,
+      view: replicator.view,
+      facts: this.#deps.facts(),
+      target: this.#deps.target(),
+      records,
+      desk,
+      verify: this.verification(),
+      lag: await this.lag(),
+    })
   }
 
   async pauseReplication(reason: string): Promise<void> {
@@ -226,6 +124,30 @@ export class DaemonOperator implements Operator {
     })
   }
 
+  async switchAuthority(request: SwitchRequest): Promise<SwitchRun> {
+    return await this.#deps.desk.run(request)
+  }
+
+  switchRun(): SwitchRun {
+    return this.#deps.desk.current
+  }
+
+  async finalize(confirm: string): Promise<void> {
+    await this.#deps.desk.finalize(confirm)
+  }
+
+  async pauseWrites(reason: string, seconds: number): Promise<void> {
+    await this.#deps.desk.pauseWrites(reason, seconds)
+  }
+
+  async resumeWrites(): Promise<void> {
+    await this.#deps.desk.resumeWrites()
+  }
+
+  async report(): Promise<string> {
+    return await this.#deps.desk.report(await this.status())
+  }
+
   async changes(after: string, limit: number): Promise<ChangesReport> {
     return await this.#deps.records.changes(after, limit)
   }
@@ -239,7 +161,7 @@ export class DaemonOperator implements Operator {
 
   subscribe(listener: (event: OperatorEvent) => void): () => void {
     this.#listeners.add(listener)
-    this.#timer ??= setInterval(() => this.#tell(), LAG_EVERY_MS)
+    this.#timer ??= setInterval(() => void this.#tell(), LAG_EVERY_MS)
     return () => {
       this.#listeners.delete(listener)
       if (this.#listeners.size > 0) return
@@ -249,8 +171,8 @@ export class DaemonOperator implements Operator {
   }
 
   /** Each second: the lag, and verify while it runs and once when it has ended. */
-  #tell(): void {
-    this.#emit({ type: 'lag', lag: this.lag() })
+  async #tell(): Promise<void> {
+    this.#emit({ type: 'lag', lag: await this.lag() })
     const verify = this.verification()
     const told = `${verify.id} ${verify.state}`
     const ended = verify.state !== 'none' && told !== this.#verifyTold
@@ -263,16 +185,9 @@ export class DaemonOperator implements Operator {
   }
 
   /** The observer that turns what the work tells into events. */
-  readonly events: Pick<Observer, 'phase' | 'copied'> = {
+  readonly events: Pick<Observer, 'phase' | 'copied'> & { switched(run: SwitchRun): void } = {
+    switched: (run) => this.#emit({ type: 'switch', run }),
     phase: (phase, previous) => this.#emit({ type: 'phase', phase, previous }),
     copied: () => this.#emit({ type: 'progress', tables: this.#deps.replicator.view.tables }),
-  }
-}
-
-function safely<T>(ask: () => T, otherwise: T): T {
-  try {
-    return ask()
-  } catch {
-    return otherwise
   }
 }
