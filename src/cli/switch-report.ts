@@ -28,7 +28,7 @@ export function passes({ ok, overridden = false }: Guard): boolean {
   return ok || overridden
 }
 
-/** All of them, each with its value, its limit and what to do. */
+/** All of them as a table; under a row what to do, and where a list is not well each line of it. */
 export function guardLines(guards: readonly Guard[], env: NodeJS.ProcessEnv): string[] {
   if (guards.length === 0) return []
   const rows = guards.map((guard) => [
@@ -37,9 +37,15 @@ export function guardLines(guards: readonly Guard[], env: NodeJS.ProcessEnv): st
     value(guard.value),
     value(guard.limit),
     guard.overridable ? 'yes' : 'no',
-    printable(commandsIn(guard.remedy, env)),
   ])
-  return table(['guard', 'ok', 'value', 'limit', 'overridable', 'remedy'], rows)
+  const [header, ...lines] = table(['guard', 'ok', 'value', 'limit', 'overridable'], rows)
+  return [header!, ...guards.flatMap((guard, i) => [lines[i]!, ...below(guard, env)])]
+}
+
+function below({ ok, value: measured, remedy }: Guard, env: NodeJS.ProcessEnv): string[] {
+  const listed = !ok && typeof measured === 'object' && measured !== null ? measured : []
+  const todo = remedy === '' ? [] : [`    → ${printable(commandsIn(remedy, env))}`]
+  return [...listed.map((line) => `    ${printable(line)}`), ...todo]
 }
 
 /** How it ended, in one sentence. */
@@ -83,9 +89,12 @@ function rehearsed({ passage, guards, predicted_pause_ms: predicted, to }: Switc
   return `A ${passage} would give the writes to ${ENGINES[to]}${pause}. Nothing was changed.`
 }
 
+/** A list is counted here: its lines may be long. */
 function value(of: Guard['value']): string {
   if (of === null) return '–'
   if (typeof of === 'boolean') return of ? 'yes' : 'no'
-  const text = printable(typeof of === 'object' ? of.join(', ') : typeof of === 'number' ? count(of) : of)
+  if (typeof of === 'number') return count(of)
+  if (typeof of === 'object') return of.length === 0 ? 'none' : `${of.length} found`
+  const text = printable(of)
   return text.length > WIDEST_VALUE ? `${text.slice(0, WIDEST_VALUE - 1)}…` : text
 }

@@ -107,7 +107,7 @@ describe('switchover and rollback', () => {
   test('a dry run: steps, guards and the pause to expect', async () => {
     const well = await ask('switchover', '--dry-run')
     expect([well.code, well.stderr]).toEqual([0, ''])
-    expect(well.stdout).toMatch(/^guard +ok +value +limit +overridable +remedy$/m)
+    expect(well.stdout).toMatch(/^guard +ok +value +limit +overridable$/m)
     expect(well.stdout).toMatch(/^phase +✓ +replicating +replicating +no$/m)
     expect(well.stdout).toMatch(/^retention +✓ +yes +yes +yes$/m)
     expect(well.stdout).toMatch(
@@ -117,7 +117,7 @@ describe('switchover and rollback', () => {
     operator.switching = async () => ({ ...DRY_RUN, guards })
     const not = await run(['switchover', '--dry-run'], { ...env(), npm_lifecycle_event: 'switchover' })
     expect(not.code).toBe(1)
-    expect(not.stdout).toMatch(/^verify +✗ +0\.01 +5 +yes +npm run verify$/m)
+    expect(not.stdout).toMatch(/^verify +✗ +0\.01 +5 +yes\n {4}→ npm run verify$/m)
     expect(not.stdout).toContain(
       'would be refused by 1 guard: verify. Nothing was changed.\nNext: npm run verify\n',
     )
@@ -135,8 +135,10 @@ describe('switchover and rollback', () => {
     operator.switching = () => Promise.reject(refusedByGuards())
     const { code, stdout, stderr } = await ask('rollback')
     expect(code).toBe(1)
-    expect(stdout).toMatch(/^quarantine +✗ +articles, dlq +0 +yes +slipway quarantine lists them; /m)
-    expect(stdout).toMatch(/^drift +✗ +– +– +no +See slipway status\.$/m)
+    expect(stdout).toMatch(
+      /^quarantine +✗ +2 found +0 +yes\n {4}articles\n {4}dlq\n {4}→ slipway quarantine lists them; /m,
+    )
+    expect(stdout).toMatch(/^drift +✗ +– +– +no\n {4}→ See slipway status\.$/m)
     expect(stderr).toMatch(/^error: Guards refuse: quarantine, drift\.\nremedy: Do what/m)
     expect(stdout).toContain('Next: slipway quarantine\n')
     const json = await ask('rollback', '--json')

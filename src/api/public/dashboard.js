@@ -104,7 +104,7 @@ function step({ state, title, ms, detail }) {
 
 function guard({ code, ok, overridden, value, limit, remedy, overridable }) {
   const verdict = ok ? '✓' : overridden ? '✗ overridden' : overridable ? '✗' : '✗ always'
-  const text = (one) => (one === null ? '–' : Array.isArray(one) ? one.join(', ') : String(one))
+  const text = (one) => (one === null ? '–' : Array.isArray(one) ? one.join(', ') || 'none' : String(one))
   return cells([[code], [verdict, ok || overridden ? '' : 'blocked'], [text(value)], [text(limit)], [remedy]])
 }
 
