@@ -8,7 +8,7 @@ import { type Operator, PHASES, type StatusReport, type VerifyReport } from './c
 
 export interface Metrics {
   readonly registry: Registry
-  readonly observer: Pick<Observer, 'applied'>
+  readonly observer: Pick<Observer, 'applied' | 'switched'>
   /** Whose status the gauges show from now on; until then they are absent. */
   bind(operator: Pick<Operator, 'status'>): void
 }
@@ -78,6 +78,9 @@ export function createMetrics(): Metrics {
   gauges('authority', '1 for the engine that accepts application writes', 'engine', (now) =>
     (['sqlite', 'postgres'] as const).map((engine) => [engine, Number(engine === now.authority)] as const),
   )
+  gauges('fence_closed', '1 where the engine refuses application writes', 'engine', (now) =>
+    now.fences.map(({ engine, closed }) => [engine, Number(closed)] as const),
+  )
   gauges('quarantined_rows', 'Rows set aside', 'table', (now) => {
     const aside = new Map(now.tables.map(({ table }) => [table, 0]))
     for (const { table, rows } of now.quarantined_tables) aside.set(table, rows)
@@ -124,9 +127,20 @@ export function createMetrics(): Metrics {
     registers: [registry],
   })
 
+  const pauses = new Histogram({
+    name: 'slipway_switchover_pause_seconds',
+    help: 'How long writers waited in a change of authority, also in one that was undone',
+    labelNames: ['passage'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10],
+    registers: [registry],
+  })
+
   return {
     registry,
     observer: {
+      switched({ passage, pause_ms: ms }) {
+        if (ms !== null) pauses.observe({ passage }, ms / 1000)
+      },
       applied(batch) {
         seconds.observe(batch.seconds)
         for (const { table, upserted, deleted } of batch.perTable) {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createMetrics } from '../src/metrics.ts'
-import { DIFFERENT, FakeOperator, RUNNING } from './api/fake-operator.ts'
+import { DIFFERENT, FakeOperator, RUNNING, SWITCHED, UNDONE } from './api/fake-operator.ts'
 
 async function scrape(metrics: ReturnType<typeof createMetrics>): Promise<string[]> {
   return (await metrics.registry.metrics()).split('\n').filter((line) => line.startsWith('slipway_'))
@@ -115,6 +115,24 @@ describe('metrics', () => {
         'slipway_changes_applied_total{table="a\\"b\\\\c",op="delete",direction="forward"} 1',
         'slipway_apply_batch_seconds_count 1',
         'slipway_apply_batch_seconds_sum 0.02',
+      ]),
+    )
+  })
+
+  test('pauses of changes of authority by direction, and fences', async () => {
+    const metrics = createMetrics()
+    const operator = new FakeOperator()
+    metrics.bind(operator)
+    metrics.observer.switched(SWITCHED)
+    metrics.observer.switched({ ...UNDONE, passage: 'rollback' })
+    metrics.observer.switched({ ...UNDONE, pause_ms: null })
+    expect(await scrape(metrics)).toEqual(
+      expect.arrayContaining([
+        'slipway_switchover_pause_seconds_bucket{le="0.025",passage="switchover"} 0',
+        'slipway_switchover_pause_seconds_bucket{le="0.05",passage="switchover"} 1',
+        'slipway_switchover_pause_seconds_count{passage="switchover"} 1',
+        'slipway_switchover_pause_seconds_count{passage="rollback"} 1',
+        'slipway_fence_closed{engine="postgres"} 1',
       ]),
     )
   })

@@ -18,7 +18,7 @@ export const events: FastifyPluginCallback<{ readonly operator: Operator }> = (a
       // The answer to HEAD would never end.
       exposeHeadRoute: false,
       schema: {
-        summary: 'Server-sent events: phase, progress, verify, and lag each second',
+        summary: 'Server-sent events: phase, progress, verify, switch, and lag each second',
         tags: ['read'],
         response: {
           200: { description: 'Events', content: { 'text/event-stream': { schema: Type.String() } } },
@@ -37,6 +37,8 @@ export const events: FastifyPluginCallback<{ readonly operator: Operator }> = (a
       stream.push({ type: 'lag', lag })
       const verify = operator.verification()
       if (verify.state !== 'none') stream.push({ type: 'verify', verify })
+      const run = operator.switchRun()
+      if (run.state !== 'none') stream.push({ type: 'switch', run })
       const unsubscribe = operator.subscribe((event) => stream.push(event))
       reply.sse.onClose(() => {
         unsubscribe()
@@ -51,7 +53,7 @@ export const events: FastifyPluginCallback<{ readonly operator: Operator }> = (a
   done()
 }
 
-/** One reader. It gets events at its own pace: of lag, progress and verify the newest, of phases each one. */
+/** One reader. It gets events at its own pace: of phases each one, of the rest the newest. */
 class Stream {
   readonly #reply: FastifyReply
   #waiting: OperatorEvent[] = []
@@ -90,6 +92,7 @@ class Stream {
 function dataOf(event: OperatorEvent): object {
   if (event.type === 'lag') return event.lag
   if (event.type === 'verify') return event.verify
+  if (event.type === 'switch') return event.run
   const { type: _, ...rest } = event
   return rest
 }

@@ -2,6 +2,7 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { type LagReport, type OperatorEvent, PHASES, type StatusReport } from '../core/operator.ts'
 import { Verify } from './schemas-data.ts'
+import { fences, Run } from './schemas-switch.ts'
 
 const Text = Type.String()
 const Count = Type.Integer({ minimum: 0 })
@@ -52,13 +53,7 @@ export const StatusSchema = Type.Object(
     target: Type.Object({ server: Text, schema: Text, server_version: Text }),
     holder: Type.Object({ id: Text, mine: Type.Boolean() }),
     tables: Type.Array(table),
-    fences: Type.Array(
-      Type.Object({
-        engine: words(['sqlite', 'postgres']),
-        closed: Type.Boolean(),
-        reasons: Type.Array(Text),
-      }),
-    ),
+    fences,
     waits: Type.Array(Type.Object({ what: Text, since: Time, until: nullable(Time) })),
     warnings: Type.Array(Text),
     last_error: nullable(Type.Object({ code: Text, message: Text, remedy: nullable(Text), at: Time })),
@@ -67,6 +62,10 @@ export const StatusSchema = Type.Object(
     quarantined_tables: Type.Array(Type.Object({ table: Text, rows: Count })),
     verify: nullable(Verify),
     dirty: Type.Array(Type.Object({ table: Text, reason: Text })),
+    authority_since: nullable(Time),
+    switchover: nullable(Run),
+    rollback_safe: nullable(Type.Object({ safe: Type.Boolean(), reasons: Type.Array(Text) })),
+    checklist: Type.Array(Type.Object({ step: Text, done: Type.Boolean(), command: Text })),
   },
   { $id: 'Status', description: 'Everything that the daemon knows of the migration.' },
 )

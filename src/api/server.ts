@@ -17,8 +17,10 @@ import { problem, problemOf, sendProblem } from './problem.ts'
 import { answerProtocolErrors, refuseConnection } from './protocol-errors.ts'
 import { control, probes } from './routes.ts'
 import { data } from './routes-data.ts'
+import { changeOfAuthority } from './routes-switch.ts'
 import { LagSchema, ProblemSchema, StatusSchema } from './schemas.ts'
 import { ChangesSchema, QuarantineSchema, RetrySchema, VerifySchema } from './schemas-data.ts'
+import { GuardSchema, SwitchRunSchema, WritesSchema } from './schemas-switch.ts'
 
 export interface ApiOptions {
   readonly operator: Operator
@@ -45,6 +47,9 @@ export interface Api extends Service {
 const SCHEMAS = [
   LagSchema,
   VerifySchema,
+  GuardSchema,
+  SwitchRunSchema,
+  WritesSchema,
   StatusSchema,
   QuarantineSchema,
   RetrySchema,
@@ -96,6 +101,7 @@ async function build(options: ApiOptions): Promise<FastifyInstance> {
     return503OnClosing: false,
     frameworkErrors: onError,
     clientErrorHandler: refuseConnection,
+    // Of a request to come in. Its answer has no limit here: a switchover waits as long as it was told to.
     requestTimeout: 30_000,
     // access.ts looks at it, and says what is wrong.
     http: { requireHostHeader: false },
@@ -140,6 +146,7 @@ async function build(options: ApiOptions): Promise<FastifyInstance> {
     guarded.addHook('onRequest', async (request) => access.checkToken(request))
     await guarded.register(control, { operator, registry, version })
     await guarded.register(data, { operator })
+    await guarded.register(changeOfAuthority, { operator })
     await guarded.register(events, { operator })
     await guarded.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY })
     guarded.get('/openapi.json', { schema: { hide: true } }, () => app.swagger())

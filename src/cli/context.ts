@@ -1,8 +1,9 @@
 /** What all commands share, and what several of them do alike. */
 import type { Command } from 'commander'
-import { type LoadOptions, loadConfig } from '../config.ts'
+import { type LoadOptions, loadClientConfig, loadConfig } from '../config.ts'
 import type { Config } from '../core/config.ts'
 import { createLogger, type Logger } from '../logging.ts'
+import { type Client, createClient } from './client.ts'
 import { Interruption } from './signals.ts'
 import type { Terminal } from './terminal.ts'
 import type { Work } from './work.ts'
@@ -36,6 +37,13 @@ export function prepare({ terminal }: Context, options: LoadOptions): { config: 
   const write = (line: string) => terminal.live.above(line)
   const { scrub, interactive } = terminal
   return { config, logger: createLogger({ logLevel, logFormat, scrub, write, terminal: interactive }) }
+}
+
+/** The daemon at CONTROL_URL; its token is no longer printed. */
+export async function dial({ terminal }: Context): Promise<Client> {
+  const config = loadClientConfig({ env: terminal.env })
+  terminal.protect({ tokens: [config.controlToken] })
+  return createClient(config)
 }
 
 /** `[sqlite] [postgres]` as commander hands them over. */

@@ -54,6 +54,14 @@ export function commandLine(env: NodeJS.ProcessEnv, command: string, ...args: re
   return ['npm run', command, ...(words.length > 0 ? ['--', ...words] : [])].join(' ')
 }
 
+/** `slipway start` in a sentence, as this person would type it. */
+export function commandsIn(text: string, env: NodeJS.ProcessEnv): string {
+  return text.replace(
+    /\bslipway (assess|snapshot|start|status|lag|verify|quarantine|replay|replication|switchover|rollback|finalize|writes|recover|report|uninstall)((?: (?:--[\w-]+|pause|resume|retry)\b)*)/g,
+    (_all, command: string, rest: string) => commandLine(env, command, ...rest.split(' ').filter(Boolean)),
+  )
+}
+
 function shellWord(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }

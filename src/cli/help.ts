@@ -15,7 +15,9 @@ const MEANING: Partial<Record<Setting, readonly [preset: string, meaning: string
   CONTROL_PORT: ['8484', ''],
   CONTROL_URL: ['derived', 'where the daemon is asked'],
   CONTROL_TOKEN: ['made in STATE_DIR/token', 'bearer token of the API'],
-  MAX_LAG_SECONDS: ['5', 'above this it does not count as caught up'],
+  MAX_PAUSE_MS: ['2000', 'a pause of a switchover that takes longer is undone'],
+  MAX_LAG_SECONDS: ['5', 'a switchover does not begin above this'],
+  VERIFY_MAX_AGE_SECONDS: ['3600', 'a verify that is older does not count for a switchover'],
   POLL_MS: ['250', 'how often changes are looked for where no wake-up came'],
   BATCH_ROWS: ['5000', 'changes in one transaction'],
   CHUNK_ROWS: ['20000', 'rows of the copy in one transaction'],
@@ -24,6 +26,11 @@ const MEANING: Partial<Record<Setting, readonly [preset: string, meaning: string
   CHANGELOG_RETENTION_SECONDS: ['3600', 'applied changes are kept that long'],
   HISTORY: ['off', 'on: each change is kept with its rows on PostgreSQL'],
   HISTORY_RETENTION_SECONDS: ['2592000', 'that long'],
+  AUTHORITY_FILE: ['none', 'JSON file that tells applications who leads'],
+  APP_SQLITE_URL: ['none', "the application's URL while SQLite leads, for that file"],
+  APP_POSTGRES_URL: ['none', 'and while PostgreSQL does'],
+  HOOK_COMMAND: ['none', 'run before and after a change of authority'],
+  HOOK_TIMEOUT_MS: ['10000', 'how long it may take'],
   LOG_LEVEL: ['info', 'trace, debug, info, warn, error, fatal, silent'],
   LOG_FORMAT: ['json', 'json or pretty; pretty on a terminal'],
 }
@@ -66,6 +73,14 @@ export const DAEMON_SETTINGS: readonly Setting[] = [
   'CHANGELOG_RETENTION_SECONDS',
   'HISTORY',
   'HISTORY_RETENTION_SECONDS',
+  'MAX_PAUSE_MS',
+  'MAX_LAG_SECONDS',
+  'VERIFY_MAX_AGE_SECONDS',
+  'AUTHORITY_FILE',
+  'APP_SQLITE_URL',
+  'APP_POSTGRES_URL',
+  'HOOK_COMMAND',
+  'HOOK_TIMEOUT_MS',
 ]
 export const CLIENT_SETTINGS: readonly Setting[] = ['CONTROL_URL', 'CONTROL_TOKEN', 'STATE_DIR']
 

@@ -8,6 +8,7 @@ export function combine(...listeners: readonly Partial<Observer>[]): Observer {
     phase: (phase, previous) => each(listeners, (one) => one.phase?.(phase, previous)),
     applied: (batch) => each(listeners, (one) => one.applied?.(batch)),
     copied: (table) => each(listeners, (one) => one.copied?.(table)),
+    switched: (run) => each(listeners, (one) => one.switched?.(run)),
     step: (text) => each(listeners, (one) => one.step?.(text)),
     warn: (text, facts) => each(listeners, (one) => one.warn?.(text, facts)),
     error: (error, willRetryInMs) => each(listeners, (one) => one.error?.(error, willRetryInMs)),
@@ -24,6 +25,11 @@ export function logObserver(logger: Logger): Omit<Observer, 'copied'> {
     phase: (phase, previous) => logger.info({ phase, previous }, `phase ${previous} → ${phase}`),
     applied: ({ direction, seconds, changes }) =>
       logger.debug({ direction, seconds, changes }, 'batch applied'),
+    switched: ({ passage, state, epoch, attempt, pause_ms, drained_changes, overrides, reason }) =>
+      logger.info(
+        { passage, state, epoch, attempt, pause_ms, drained_changes, overrides },
+        `${passage} ${state}${pause_ms === null ? '' : `, writes paused for ${pause_ms.toFixed(1)} ms`}${reason === null ? '' : `: ${reason}`}`,
+      ),
     step: (text) => logger.info(text),
     warn: (text, facts) => logger.warn(facts ?? {}, text),
     error: (err, willRetryInMs) => {

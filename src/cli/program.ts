@@ -5,15 +5,20 @@ import { isAbort } from '../runtime/service.ts'
 import { version } from '../version.ts'
 import { assessCommand } from './commands/assess.ts'
 import { demoCommand } from './commands/demo.ts'
+import { finalizeCommand } from './commands/finalize.ts'
 import { lagCommand } from './commands/lag.ts'
 import { quarantineCommand } from './commands/quarantine.ts'
+import { recoverCommand } from './commands/recover.ts'
 import { replayCommand } from './commands/replay.ts'
 import { replicationCommand } from './commands/replication.ts'
+import { reportCommand } from './commands/report.ts'
 import { snapshotCommand } from './commands/snapshot.ts'
 import { startCommand } from './commands/start.ts'
 import { statusCommand } from './commands/status.ts'
+import { rollbackCommand, switchoverCommand } from './commands/switchover.ts'
 import { uninstallCommand } from './commands/uninstall.ts'
 import { verifyCommand } from './commands/verify.ts'
+import { writesCommand } from './commands/writes.ts'
 import type { Context } from './context.ts'
 import { Terminal } from './terminal.ts'
 import type { Work } from './work.ts'
@@ -28,6 +33,12 @@ const COMMANDS = [
   verifyCommand,
   quarantineCommand,
   replicationCommand,
+  writesCommand,
+  switchoverCommand,
+  rollbackCommand,
+  finalizeCommand,
+  reportCommand,
+  recoverCommand,
   replayCommand,
   uninstallCommand,
 ]

@@ -4,7 +4,7 @@ import { styleText } from 'node:util'
 import { Failure, messageOf } from '../core/errors.ts'
 import { type Secrets, scrubber } from '../core/secrets.ts'
 import { isAbort } from '../runtime/service.ts'
-import { commandLine } from './format.ts'
+import { commandsIn } from './format.ts'
 import { LiveBlock } from './live-block.ts'
 
 export interface Streams {
@@ -100,16 +100,18 @@ export class Terminal {
 
   /** A question whose answer is no unless somebody says yes. */
   async confirm(question: string, signal?: AbortSignal): Promise<boolean> {
+    return /^y(es)?$/i.test(await this.ask(`${question} [y/N]`, signal))
+  }
+
+  /** What the person types, without spaces around it; empty where the input ended. */
+  async ask(question: string, signal?: AbortSignal): Promise<string> {
     this.live.pause()
     // Not in raw mode: Ctrl-C stays a signal.
     const lines = createInterface({ input: this.#stdin, output: this.#stderr, terminal: false })
     const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
     try {
-      const answer = await Promise.race([
-        lines.question(`${question} [y/N] `, signal ? { signal } : {}),
-        ended,
-      ])
-      return /^y(es)?$/i.test(answer.trim())
+      const answer = await Promise.race([lines.question(`${question} `, signal ? { signal } : {}), ended])
+      return answer.trim()
     } finally {
       lines.close()
     }
@@ -118,14 +120,6 @@ export class Terminal {
   #style(format: 'red' | 'yellow' | 'bold', text: string): string {
     return this.interactive ? styleText(format, text, { stream: this.#stderr }) : text
   }
-}
-
-/** `slipway start` in a sentence, as this person would type it. */
-function commandsIn(text: string, env: NodeJS.ProcessEnv): string {
-  return text.replace(
-    /\bslipway (assess|snapshot|start|status|lag|verify|quarantine|replay|replication|uninstall)((?: (?:--[\w-]+|pause|resume|retry)\b)*)/g,
-    (_all, command: string, rest: string) => commandLine(env, command, ...rest.split(' ').filter(Boolean)),
-  )
 }
 
 function stackOf(error: unknown): string {

@@ -1,4 +1,5 @@
 import type { Phase, TableStatus } from './operator.ts'
+import type { SwitchRun } from './switch-run.ts'
 
 /**
  * What the work tells while it goes on: metrics, logs, progress bars and `/events` listen here, so that no
@@ -19,6 +20,8 @@ export interface Observer {
   }): void
   /** After each committed chunk and at each change of a table's state. */
   copied(table: TableStatus): void
+  /** When a switchover or a rollback has ended, whatever its end; not for a dry run. */
+  switched(run: SwitchRun): void
   /** Steps of the start, for people: backup, capture, copy, indexes. */
   step(text: string): void
   warn(text: string, facts?: Readonly<Record<string, unknown>>): void

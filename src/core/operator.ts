@@ -79,6 +79,8 @@ export interface StatusReport extends LagReport {
     readonly engine: 'sqlite' | 'postgres'
     readonly closed: boolean
     readonly reasons: readonly string[]
+    /** When it opens by itself, ISO 8601; null where it is open or has no such end. */
+    readonly until: string | null
   }[]
   /** What the tool is waiting for now, since when and until when at most. */
   readonly waits: readonly { readonly what: string; readonly since: string; readonly until: string | null }[]

@@ -94,6 +94,6 @@ export const NO_RUN: SwitchRun = {
 export interface ChecklistItem {
   readonly step: string
   readonly done: boolean
-  /** The command that does it. */
+  /** The command that does it: `slipway verify`; the command line shows it as it is typed there. */
   readonly command: string
 }

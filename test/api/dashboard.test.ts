@@ -1,7 +1,15 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import { type Api, createApi } from '../../src/api/server.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { ASIDE, DIFFERENT, FakeOperator, NOTHING_ASIDE } from './fake-operator.ts'
+import {
+  ASIDE,
+  DIFFERENT,
+  FakeOperator,
+  NOTHING_ASIDE,
+  refusedByGuards,
+  SWITCHED,
+  UNDONE,
+} from './fake-operator.ts'
 
 const TOKEN = 'test-token-1'
 let api: Api
@@ -13,6 +21,7 @@ class Element {
   textContent = ''
   className = ''
   hidden = true
+  readonly dataset: Record<string, string> = {}
   readonly children: (Element | string)[] = []
   readonly listeners = new Map<string, (event: unknown) => void>()
   append(...children: (Element | string)[]) {
@@ -36,6 +45,7 @@ test('the dashboard shows what /events says, keeps the token out of the address,
   const operator = new FakeOperator()
   operator.verifying = DIFFERENT
   operator.aside = ASIDE
+  operator.run = UNDONE
   operator.now = { ...operator.now, quarantined: 2 }
   api = createApi({
     operator,
@@ -82,11 +92,9 @@ test('the dashboard shows what /events says, keeps the token out of the address,
     .poll(() => byId('quarantine-entries').text())
     .toMatch(/articles id=7 .*misfit: no date .*'soon'/)
   expect([byId('quarantine-count').textContent, byId('quarantine-table').hidden]).toEqual(['2', false])
-  expect(['actions', 'verify-actions', 'quarantine-actions'].map((id) => byId(id).hidden)).toEqual([
-    false,
-    false,
-    false,
-  ])
+  expect(
+    ['actions', 'verify-actions', 'quarantine-actions', 'switch-actions'].map((id) => byId(id).hidden),
+  ).toEqual([false, false, false, false])
 
   operator.emit({ type: 'phase', phase: 'catching_up', previous: 'replicating' })
   await expect.poll(() => byId('phase').textContent).toBe('catching up')
@@ -107,6 +115,42 @@ test('the dashboard shows what /events says, keeps the token out of the address,
   operator.emit({ type: 'lag', lag: operator.lag() })
   await expect.poll(() => byId('quarantine-table').hidden).toBe(true)
   expect(operator.aside).toEqual(NOTHING_ASIDE)
+  expect(byId('authority').dataset.engine).toBe('sqlite')
+  await expect.poll(() => byId('fences').text()).toContain('postgres closed: sqlite leads')
+  expect([byId('epoch').textContent, byId('rollback').textContent]).toEqual(['1', ''])
+  expect([byId('switch-state').textContent, byId('switch-state').className]).toEqual([
+    'switchover undone',
+    'blocked',
+  ])
+  expect(byId('switch-facts').textContent).toMatch(
+    /^writes paused 2001\.5 ms · .* · the drain took too long$/,
+  )
+  expect(byId('switch-steps').text()).toContain('✗ drain · 2000.0 ms · too slow')
+
+  byId('dry-run').listeners.get('click')!({})
+  await expect.poll(() => byId('switch-answer').textContent).toBe('nothing was changed')
+  expect(byId('switch-state').textContent).toBe('switchover dry run')
+  expect(byId('guards').text()).toMatch(/retention +✓ +true +true/)
+  operator.switching = () => Promise.reject(refusedByGuards())
+  byId('dry-run').listeners.get('click')!({})
+  await expect.poll(() => byId('switch-answer').textContent).toMatch(/^Guards refuse/)
+
+  operator.now = {
+    ...operator.now,
+    phase: 'switched_over',
+    authority: 'postgres',
+    epoch: 2,
+    head: '727:733:729,731',
+    applied: '727:730:727',
+    rollback_safe: { safe: false, reasons: ['a NaN'] },
+  }
+  operator.see(SWITCHED)
+  operator.emit({ type: 'lag', lag: operator.lag() })
+  await expect.poll(() => byId('epoch').textContent).toBe('2')
+  expect(byId('authority').dataset.engine).toBe('postgres')
+  expect(byId('position').textContent).toBe('730 / 733')
+  expect(byId('rollback').textContent).toBe('rollback: not safe, a NaN')
+  expect(byId('switch-facts').textContent).toMatch(/^writes paused 38\.4 ms · 12 changes drained/)
   const page = await (await fetchReally(api.url!)).text()
   expect([...elements.keys()].filter((id) => !page.includes(`id="${id}"`))).toEqual([])
   stopped = true

@@ -191,12 +191,15 @@ test('OpenAPI names what the routes answer', async () => {
   }
   expect(Object.keys(components.schemas).toSorted()).toEqual([
     'Changes',
+    'Guard',
     'Lag',
     'Problem',
     'Quarantine',
     'Retry',
     'Status',
+    'SwitchRun',
     'Verify',
+    'Writes',
   ])
   for (const path of ['/verify', '/quarantine/retry'])
     expect(paths[path]!.post!.security).toEqual([{ token: [] }])

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { type Api, createApi } from '../../src/api/server.ts'
 import { createMetrics } from '../../src/metrics.ts'
-import { DIFFERENT, FakeOperator, RUNNING } from './fake-operator.ts'
+import { DIFFERENT, FakeOperator, RUNNING, SWITCHING, UNDONE } from './fake-operator.ts'
 
 let api: Api
 afterEach(() => api.stop())
@@ -73,6 +73,17 @@ describe('GET /events', () => {
     expect(await events.next()).toEqual({ event: 'verify', data: DIFFERENT })
     operator.emit({ type: 'verify', verify: RUNNING })
     expect(await events.next()).toEqual({ event: 'verify', data: RUNNING })
+    await events.cancel()
+  })
+
+  test('the run of a switchover that there was, and how the next one goes', async () => {
+    const operator = new FakeOperator()
+    operator.run = UNDONE
+    const events = reader(await fetch(`${await started(operator)}/events`))
+    for (let i = 0; i < 3; i++) await events.next()
+    expect(await events.next()).toEqual({ event: 'switch', data: UNDONE })
+    operator.see(SWITCHING)
+    expect(await events.next()).toEqual({ event: 'switch', data: SWITCHING })
     await events.cancel()
   })
 

@@ -11,6 +11,7 @@ import {
   type VerifyReport,
   type VerifyRequest,
 } from '../../src/core/operator.ts'
+import { type Guard, NO_RUN, type SwitchRequest, type SwitchRun } from '../../src/core/switch-run.ts'
 
 /** An operator without a migration: the interface is all that API and CLI know. */
 export class FakeOperator implements Operator {
@@ -27,6 +28,13 @@ export class FakeOperator implements Operator {
   readonly requests: VerifyRequest[] = []
   history: ChangesReport = { history: 'off', changes: [], next: null }
   readonly pages: [after: string, limit: number][] = []
+  run: SwitchRun = NO_RUN
+  readonly switches: SwitchRequest[] = []
+  /** What becomes of a change of authority; the default is done at once. */
+  switching: (request: SwitchRequest) => Promise<SwitchRun> = async ({ passage, dry_run }) =>
+    dry_run ? { ...DRY_RUN, passage } : { ...SWITCHED, passage }
+  readonly finalized: string[] = []
+  readonly pausedWrites: [reason: string, seconds: number][] = []
   /** Awaited by a pause, as a batch in flight would be. */
   pausing: () => Promise<void> = async () => {}
 
@@ -96,6 +104,50 @@ export class FakeOperator implements Operator {
   async changes(after: string, limit: number): Promise<ChangesReport> {
     this.pages.push([after, limit])
     return this.history
+  }
+
+  async switchAuthority(request: SwitchRequest): Promise<SwitchRun> {
+    this.switches.push(request)
+    const run = await this.switching(request)
+    this.see(run)
+    return run
+  }
+
+  /** The run as it stands, told to whoever listens. */
+  see(run: SwitchRun): void {
+    this.run = run
+    this.emit({ type: 'switch', run })
+  }
+
+  switchRun(): SwitchRun {
+    return this.run
+  }
+
+  async finalize(confirm: string): Promise<void> {
+    if (confirm !== this.now.migration) {
+      throw new Failure({
+        code: 'not_confirmed',
+        message: `The migration's name is not ${confirm}.`,
+        remedy: 'Give its name.',
+        status: 422,
+      })
+    }
+    this.finalized.push(confirm)
+    this.now = { ...this.now, phase: 'finalized' }
+  }
+
+  async pauseWrites(reason: string, seconds: number): Promise<void> {
+    this.pausedWrites.push([reason, seconds])
+    const until = '2026-01-02T03:09:05.000Z'
+    this.now = { ...this.now, fences: [{ engine: 'sqlite', closed: true, reasons: [reason], until }] }
+  }
+
+  async resumeWrites(): Promise<void> {
+    this.now = { ...this.now, fences: STATUS.fences }
+  }
+
+  async report(): Promise<string> {
+    return '# news\n\nEqual — after 12,345 rows, hunter22.\n'
   }
 
   ready() {
@@ -196,6 +248,112 @@ export const DIFFERENT: VerifyReport = {
   ],
 }
 
+export const GUARDS: readonly Guard[] = [
+  { code: 'phase', ok: true, value: 'replicating', limit: 'replicating', remedy: '', overridable: false },
+  { code: 'lag', ok: true, value: 0.01, limit: 5, remedy: '', overridable: true },
+  { code: 'retention', ok: true, value: true, limit: true, remedy: '', overridable: true },
+]
+
+const refusing: readonly Guard[] = [
+  ...GUARDS,
+  {
+    code: 'quarantine',
+    ok: false,
+    value: ['articles', 'dlq'],
+    limit: 0,
+    remedy: 'slipway quarantine lists them; mend them, then slipway quarantine retry.',
+    overridable: true,
+  },
+  { code: 'drift', ok: false, value: null, limit: null, remedy: 'See slipway status.', overridable: false },
+]
+
+/** Just begun: the wait for lag zero. */
+export const SWITCHING: SwitchRun = {
+  ...NO_RUN,
+  state: 'running',
+  attempt: 3,
+  epoch: 2,
+  started_at: '2026-01-02T03:05:00.000Z',
+  steps: [
+    { step: 'guards', state: 'done', title: 'guards', ms: 12.34, detail: '3 are well' },
+    { step: 'wait', state: 'running', title: 'wait for lag zero', ms: null, detail: '2 changes left' },
+    { step: 'hold', state: 'waiting', title: "SQLite's write lock", ms: null, detail: null },
+  ],
+  guards: GUARDS,
+}
+
+export const SWITCHED: SwitchRun = {
+  ...SWITCHING,
+  state: 'done',
+  finished_at: '2026-01-02T03:05:01.000Z',
+  pause_ms: 38.42,
+  drained_changes: 12,
+  steps: [
+    SWITCHING.steps[0]!,
+    { step: 'wait', state: 'done', title: 'wait for lag zero', ms: 810, detail: null },
+    { step: 'hold', state: 'done', title: "SQLite's write lock", ms: 0.21, detail: null },
+  ],
+}
+
+export const UNDONE: SwitchRun = {
+  ...SWITCHED,
+  state: 'undone',
+  epoch: 1,
+  pause_ms: 2001.5,
+  drained_changes: null,
+  steps: [
+    ...SWITCHED.steps,
+    { step: 'drain', state: 'failed', title: 'drain', ms: 2000, detail: 'too slow' },
+    { step: 'settle', state: 'skipped', title: 'settle', ms: null, detail: null },
+  ],
+  reason: 'the drain took too long',
+  remedy: 'slipway switchover --max-pause 5000',
+}
+
+export const DRY_RUN: SwitchRun = {
+  ...NO_RUN,
+  state: 'dry_run',
+  epoch: 2,
+  started_at: '2026-01-02T03:04:00.000Z',
+  finished_at: '2026-01-02T03:04:01.000Z',
+  predicted_pause_ms: 41,
+  steps: [{ step: 'guards', state: 'done', title: 'guards', ms: 900, detail: null }],
+  guards: GUARDS,
+}
+
+/** As a guard refuses: 412 with all of them. */
+export function refusedByGuards(): Failure {
+  return new Failure({
+    code: 'guards_refuse',
+    message: 'Guards refuse: quarantine, drift.',
+    remedy: 'Do what the guards say, then ask again.',
+    status: 412,
+    facts: { guards: refusing },
+  })
+}
+
+/** As a pause that took too long: 504 with the run. */
+export function undone(): Failure {
+  return new Failure({
+    code: 'undone',
+    message: 'The drain took longer than 2000 ms; SQLite takes writes.',
+    remedy: 'slipway switchover --max-pause 5000',
+    status: 504,
+    facts: { run: UNDONE },
+  })
+}
+
+/** As where one is running already: 409 with that run. */
+export function running(): Failure {
+  return new Failure({
+    code: 'switch_running',
+    message: 'A switchover is running.',
+    remedy: 'Wait for its end; GET /switchover shows it.',
+    status: 409,
+    facts: { run: SWITCHING },
+  })
+}
+
 const LAG_FIELDS = [
   'migration',
   'phase',
@@ -251,7 +409,7 @@ export const STATUS: StatusReport = {
       eta_seconds: 6,
     },
   ],
-  fences: [{ engine: 'postgres', closed: true, reasons: ['sqlite leads'] }],
+  fences: [{ engine: 'postgres', closed: true, reasons: ['sqlite leads'], until: null }],
   waits: [],
   warnings: [],
   last_error: null,
@@ -260,4 +418,8 @@ export const STATUS: StatusReport = {
   quarantined_tables: [],
   verify: null,
   dirty: [],
+  authority_since: '2026-01-01T00:00:00.000Z',
+  switchover: null,
+  rollback_safe: null,
+  checklist: [],
 }

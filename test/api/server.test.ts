@@ -96,6 +96,7 @@ describe('answers', () => {
     expect(Object.keys(openapi.paths).toSorted()).toEqual([
       '/changes',
       '/events',
+      '/finalize',
       '/healthz',
       '/lag',
       '/metrics',
@@ -104,8 +105,13 @@ describe('answers', () => {
       '/readyz',
       '/replication/pause',
       '/replication/resume',
+      '/report',
+      '/rollback',
       '/status',
+      '/switchover',
       '/verify',
+      '/writes/pause',
+      '/writes/resume',
     ])
     expect((await fetch(`${url}/docs`)).status).toBe(200)
     for (const path of ['/', '/dashboard.js', '/dashboard.css']) {

@@ -102,6 +102,11 @@ describe('commands that ask the daemon', () => {
     ['quarantine'],
     ['quarantine', 'retry'],
     ['replication', 'resume'],
+    ['writes', 'pause'],
+    ['switchover'],
+    ['rollback', '--dry-run'],
+    ['finalize', '--confirm', 'news'],
+    ['report'],
   ])('%j %j without a daemon: exit 5', async (...args) => {
     const { code, stderr } = await run(args, { CONTROL_PORT: '1' })
     expect(code).toBe(5)

@@ -18,6 +18,15 @@ describe('usage', () => {
     [['quarantine', 'retyr'], 'quarantine'],
     [['verify', '--table'], 'argument missing'],
     [['verify', 'articles'], 'too many arguments'],
+    [['switchover', '--wait', '5s'], '--wait'],
+    [['switchover', '--max-pause', '1.5'], '--max-pause'],
+    [['switchover', '--verify', 'often'], 'recent, full, none'],
+    [['switchover', '--force'], '--force'],
+    [['rollback', '--override'], 'argument missing'],
+    [['finalize'], 'finalize --confirm NAME'],
+    [['writes', 'pause', '--for', '0'], '--for'],
+    [['recover', '--accept-loss'], '--authority'],
+    [['recover', '--authority', 'mysql'], 'sqlite, postgres'],
     [[], 'Usage: slipway'],
   ])('%j: exit 2', async (args, text) => {
     const { code, stderr, stdout } = await run(args)
@@ -41,6 +50,13 @@ describe('usage', () => {
     'replication',
     'replay',
     'replication pause',
+    'writes pause',
+    'writes resume',
+    'switchover',
+    'rollback',
+    'finalize',
+    'report',
+    'recover',
   ])('%s --help has examples', async (command) => {
     const { code, stdout } = await run([...command.split(' '), '--help'])
     expect(code).toBe(0)

@@ -146,6 +146,15 @@ export function fixtureWork(fixture: Fixture): Work {
       failIfAsked(fixture, config.postgresUrl)
       return { sqlite: ['table _slipway_changelog'], postgres: ['schema slipway'], warnings: [] }
     },
+    async recover(config, { authority }) {
+      failIfAsked(fixture, config.postgresUrl)
+      return {
+        authority,
+        epoch: 3,
+        done: [`${authority} takes the writes`],
+        warnings: ['PostgreSQL did not answer: it is not closed'],
+      }
+    },
     async replay(config, { at, into }) {
       failIfAsked(fixture, config.postgresUrl)
       return {

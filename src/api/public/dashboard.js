@@ -23,10 +23,12 @@ const show = {
     byId('reasons').textContent = lag.reasons.join('; ') || 'state'
     byId('lag').textContent = lag.lag_seconds === null ? '–' : `${lag.lag_seconds.toFixed(2)} s`
     byId('pending').textContent = number.format(lag.pending_changes)
-    byId('position').textContent = `${lag.applied ?? '–'} / ${lag.head ?? '–'}`
+    byId('position').textContent = `${place(lag.applied)} / ${place(lag.head)}`
     byId('authority').textContent = lag.authority
+    byId('authority').dataset.engine = lag.authority
     document.title = `${lag.phase} · ${lag.pending_changes} to apply · slipway`
     void quarantine(lag.quarantined)
+    void overview(`${lag.phase} ${lag.authority}`)
   },
   progress: ({ tables }) => byId('tables').replaceChildren(...tables.map(row)),
   verify: (run) => {
@@ -52,6 +54,79 @@ const show = {
     byId('verify-tables').replaceChildren(...found.map(difference))
     byId('verify').disabled = byId('repair').disabled = running
   },
+  status: ({ epoch, authority_since: since, fences, rollback_safe: safe }) => {
+    byId('epoch').textContent = number.format(epoch)
+    byId('since').textContent = since === null ? 'epoch' : `epoch, since ${new Date(since).toLocaleString()}`
+    byId('fences').replaceChildren(...fences.map(fence))
+    byId('rollback').textContent =
+      safe === null ? '' : safe.safe ? 'rollback: safe' : `rollback: not safe, ${safe.reasons.join('; ')}`
+    byId('rollback').className = safe?.safe === false ? 'blocked' : ''
+  },
+  switch: (run) => {
+    const running = run.state === 'running'
+    byId('switch-state').textContent = `${run.passage} ${run.state.replaceAll('_', ' ')}`
+    byId('switch-state').className = ['undone', 'refused'].includes(run.state) ? 'blocked' : ''
+    byId('switch-facts').textContent = [
+      run.pause_ms !== null && `writes paused ${run.pause_ms.toFixed(1)} ms`,
+      run.predicted_pause_ms !== null && `about ${run.predicted_pause_ms.toFixed(0)} ms expected`,
+      run.drained_changes !== null && `${number.format(run.drained_changes)} changes drained`,
+      run.finished_at !== null && new Date(run.finished_at).toLocaleString(),
+      run.overrides.length > 0 && `overridden: ${run.overrides.join(', ')}`,
+      run.reason,
+    ]
+      .filter(Boolean)
+      .join(' · ')
+    byId('switch-steps').replaceChildren(...run.steps.map(step))
+    byId('guards-table').hidden = run.guards.length === 0
+    byId('guards').replaceChildren(...run.guards.map(guard))
+    byId('dry-run').disabled = running
+    // Who leads has changed, or is about to.
+    if (!running) stale()
+  },
+}
+
+function fence({ engine, closed, reasons, until }) {
+  const item = document.createElement('li')
+  const end = until === null ? '' : `, until ${new Date(until).toLocaleString()}`
+  item.textContent = `${engine} ${closed ? 'closed' : 'open'}${end}${reasons.length > 0 ? `: ${reasons.join('; ')}` : ''}`
+  return item
+}
+
+const MARKS = { waiting: '·', running: '…', done: '✓', failed: '✗', skipped: '–' }
+function step({ state, title, ms, detail }) {
+  const item = document.createElement('li')
+  item.className = state === 'failed' ? 'blocked' : ''
+  item.textContent = [`${MARKS[state]} ${title}`, ms !== null && `${ms.toFixed(1)} ms`, detail]
+    .filter(Boolean)
+    .join(' · ')
+  return item
+}
+
+function guard({ code, ok, overridden, value, limit, remedy, overridable }) {
+  const verdict = ok ? '✓' : overridden ? '✗ overridden' : overridable ? '✗' : '✗ always'
+  const text = (one) => (one === null ? '–' : Array.isArray(one) ? one.join(', ') || 'none' : String(one))
+  return cells([[code], [verdict, ok || overridden ? '' : 'blocked'], [text(value)], [text(limit)], [remedy]])
+}
+
+// What no event tells is asked for when who leads has changed, and now and then.
+const LOOK_EVERY_MS = 5000
+let lookedAt = -Infinity
+let lookedFor
+function stale() {
+  lookedAt = -Infinity
+}
+async function overview(what) {
+  if (what === lookedFor && performance.now() - lookedAt < LOOK_EVERY_MS) return
+  lookedFor = what
+  lookedAt = performance.now()
+  const answer = await fetch('status', { headers: headers() }).catch(() => undefined)
+  // The connection's own line says what is wrong; it is asked again soon.
+  if (answer?.ok) show.status(await answer.json())
+}
+
+// On the way back a position is a snapshot of PostgreSQL: the transaction that it goes up to is enough to see it move.
+function place(position) {
+  return /^\d+:(\d+):/.exec(position)?.[1] ?? position ?? '–'
 }
 
 function verdict(run, differ) {
@@ -131,7 +206,7 @@ function connection(text, lost) {
 async function follow() {
   const answer = await fetch('events', { headers: { accept: 'text/event-stream', ...headers() } })
   byId('login').hidden = answer.status !== 401
-  for (const id of ['actions', 'verify-actions', 'quarantine-actions'])
+  for (const id of ['actions', 'verify-actions', 'quarantine-actions', 'switch-actions'])
     byId(id).hidden = !answer.ok || !token()
   if (!answer.ok) throw new Error((await answer.json()).detail)
   connection('live', false)
@@ -168,6 +243,10 @@ const started = (run) => {
   show.verify(run)
   return 'started'
 }
+const rehearsed = (run) => {
+  show.switch(run)
+  return 'nothing was changed'
+}
 const retried = ({ tried, left }) => {
   shown = undefined
   return `${number.format(tried)} tried, ${number.format(left)} still set aside`
@@ -182,6 +261,10 @@ byId('verify').addEventListener('click', () => void command('verify', {}, 'verif
 byId('repair').addEventListener('click', () => {
   if (confirm('Rows that differ are transferred once more. Go on?'))
     void command('verify', { repair: true }, 'verify-answer', started)
+})
+byId('dry-run').addEventListener('click', () => {
+  const path = byId('authority').textContent === 'postgres' ? 'rollback' : 'switchover'
+  void command(path, { dry_run: true }, 'switch-answer', rehearsed)
 })
 byId('retry').addEventListener('click', () => void command('quarantine/retry', null, 'retry-answer', retried))
 byId('login').addEventListener('submit', (event) => {

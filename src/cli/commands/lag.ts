@@ -2,11 +2,13 @@ import { Command } from 'commander'
 import { loadClientConfig } from '../../config.ts'
 import { Failure } from '../../core/errors.ts'
 import type { LagReport } from '../../core/operator.ts'
+import { covers } from '../../core/pg-snapshot.ts'
 import { sleep } from '../../runtime/retry.ts'
 import { type Client, createClient } from '../client.ts'
 import { action, type Context } from '../context.ts'
 import { commandLine, count, duration } from '../format.ts'
 import { CLIENT_SETTINGS, helpText } from '../help.ts'
+import { numberOption } from '../options.ts'
 import { Interruption } from '../signals.ts'
 
 interface Options {
@@ -24,7 +26,7 @@ const EXAMPLES = [
 
 export function lagCommand(context: Context): Command {
   const command = new Command('lag')
-    .summary('show how far PostgreSQL is behind')
+    .summary('show how far the other side is behind')
     .description('Asks the daemon at CONTROL_URL.')
     .option('--wait', 'until nothing is left to apply')
     .option('--timeout <seconds>', 'how long to wait; 1 is the exit code when it was not enough', '300')
@@ -36,7 +38,8 @@ export function lagCommand(context: Context): Command {
 async function run({ terminal }: Context, { wait = false, timeout, json = false }: Options): Promise<number> {
   const config = loadClientConfig({ env: terminal.env })
   terminal.protect({ tokens: [config.controlToken] })
-  const timeoutMs = seconds(timeout) * 1000
+  const limits = { name: '--timeout', unit: 'seconds', min: 0, max: 2_147_483 }
+  const timeoutMs = numberOption(limits, timeout) * 1000
   const client = await createClient(config)
   using interruption = new Interruption({ deadlineMs: 1000, onFirst: () => {} })
   const answer = wait
@@ -55,9 +58,14 @@ async function run({ terminal }: Context, { wait = false, timeout, json = false 
       exit: 1,
     })
   }
-  const [command, ...args] = lag.caught_up || wait ? ['status'] : ['lag', '--wait']
-  terminal.next(commandLine(terminal.env, command!, ...args), json)
+  terminal.next(commandLine(terminal.env, ...followUp(lag, wait)), json)
   return 0
+}
+
+function followUp(lag: LagReport, waited: boolean): [command: string, ...args: string[]] {
+  if (!lag.caught_up && !waited) return ['lag', '--wait']
+  // What comes before a switchover; on the way back there is nothing that has to follow.
+  return lag.phase === 'replicating' ? ['verify'] : ['status']
 }
 
 interface Waited {
@@ -73,7 +81,7 @@ async function caughtUp(client: Client, timeoutMs: number, signal: AbortSignal):
   const end = performance.now() + timeoutMs
   // The first answer must come. Later the daemon may be away for a moment: it is restarted, perhaps.
   let lag = await client.lag()
-  let asked = lag.head
+  let { head: asked, direction } = lag
   let lost: unknown
   while (!hasReached(lag, asked) || lost !== undefined) {
     const left = end - performance.now()
@@ -85,6 +93,8 @@ async function caughtUp(client: Client, timeoutMs: number, signal: AbortSignal):
     if (signal.aborted) return undefined
     try {
       lag = await client.lag()
+      // Positions of the other direction say nothing here.
+      if (lag.direction !== direction) ({ head: asked, direction } = lag)
       asked ??= lag.head
       lost = undefined
     } catch (error) {
@@ -97,18 +107,9 @@ async function caughtUp(client: Client, timeoutMs: number, signal: AbortSignal):
 
 function hasReached(lag: LagReport, asked: LagReport['head']): boolean {
   if (lag.caught_up) return true
-  if (lag.phase !== 'replicating' || lag.state !== 'running' || lag.direction !== 'forward') return false
-  return asked !== null && lag.applied !== null && BigInt(lag.applied) >= BigInt(asked)
-}
-
-function seconds(text: string): number {
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text)
-  throw new Failure({
-    code: 'usage',
-    message: `--timeout "${text}" is not a number of seconds`,
-    remedy: 'Give a number, such as --timeout 60.',
-    exit: 2,
-  })
+  const phase = lag.direction === 'forward' ? 'replicating' : 'switched_over'
+  if (lag.phase !== phase || lag.state !== 'running') return false
+  return asked !== null && lag.applied !== null && covers(lag.applied, asked)
 }
 
 /** After a wait: what was logged when it began is applied, and beside a writer more has come. */
@@ -120,7 +121,8 @@ function describeReached(lag: LagReport): string {
 /** One line for people. */
 function describe(lag: LagReport): string {
   const why = lag.reasons.length > 0 ? `: ${lag.reasons.join('; ')}` : ''
-  const where = `${lag.phase.replaceAll('_', ' ')}, ${lag.state}${why}`
+  const back = lag.direction === 'reverse' ? ', on the way back to SQLite' : ''
+  const where = `${lag.phase.replaceAll('_', ' ')}, ${lag.state}${back}${why}`
   if (lag.lag_seconds === null) return `no lag before the snapshot (${where})`
   const behind = `${duration(lag.lag_seconds)} behind, ${count(lag.pending_changes, 'change')} to apply`
   return `${lag.caught_up ? 'caught up' : behind} (${where})`

@@ -1,9 +1,7 @@
 import { Command } from 'commander'
-import { loadClientConfig } from '../../config.ts'
 import { Failure } from '../../core/errors.ts'
 import type { QuarantineReport } from '../../core/operator.ts'
-import { type Client, createClient } from '../client.ts'
-import { action, type Context } from '../context.ts'
+import { action, type Context, dial } from '../context.ts'
 import { commandLine, count, printable, table } from '../format.ts'
 import { CLIENT_SETTINGS, helpText } from '../help.ts'
 
@@ -67,12 +65,6 @@ async function tryAgain(context: Context, { json = false }: Options): Promise<nu
   }
   terminal.next(commandLine(terminal.env, left === 0 ? 'verify' : 'quarantine'), json)
   return left === 0 ? 0 : 1
-}
-
-async function dial({ terminal }: Context): Promise<Client> {
-  const config = loadClientConfig({ env: terminal.env })
-  terminal.protect({ tokens: [config.controlToken] })
-  return createClient(config)
 }
 
 function rows(text: string): number {
