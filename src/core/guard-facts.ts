@@ -84,6 +84,13 @@ export interface VerifyFacts {
   readonly tables: readonly string[]
 }
 
+/** Rows of one table that break one foreign key. */
+export interface OrphanFacts {
+  /** For people: `comments (article_id)`. */
+  readonly key: string
+  readonly rows: number
+}
+
 /** How fast the loop has been, for the prediction of the pause. */
 export interface PaceFacts {
   /** Of the last batch, from its read to its commit; null where there was none yet. */
@@ -130,8 +137,10 @@ export interface GuardFacts {
   readonly target: Measured<TargetGuardFacts>
   /** How long applied changes of the side that leads are kept, seconds. */
   readonly retentionSeconds: number
-  /** Rollback: rows of SQLite that break a foreign key and did not before, one sentence each. */
-  readonly foreignKeys: Measured<readonly string[]>
+  /** Rows of SQLite that break a foreign key. */
+  readonly foreignKeys: Measured<readonly OrphanFacts[]>
+  /** The same as it was at the switchover; null where that is not known: then every one counts as new. */
+  readonly foreignKeysBefore: readonly OrphanFacts[] | null
   /** Why the `before_*` hook refused; null where it agreed or there is none. */
   readonly hook: string | null
   /** How long the lock of the engine that leads was waited for just now. */

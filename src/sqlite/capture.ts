@@ -177,7 +177,7 @@ function dropTriggers(writer: Sqlite): string[] {
 }
 
 /** What SQLite says to writes of each kind on a table, triggers included; undefined where all compile. */
-function compileError(writer: Sqlite, source: SourceTable): string | undefined {
+export function compileError(writer: Sqlite, source: SourceTable): string | undefined {
   const name = quote(source.name)
   const column = source.columns.find((c) => !c.generated)
   if (column === undefined) return undefined
@@ -198,7 +198,7 @@ function compileError(writer: Sqlite, source: SourceTable): string | undefined {
  * changelog, and rolled back. The application's own triggers are not fired: they may call functions that only the
  * application has, or roll everything back.
  */
-function canary(writer: Sqlite, source: SourceTable, before: string | undefined): string | undefined {
+export function canary(writer: Sqlite, source: SourceTable, before: string | undefined): string | undefined {
   const after = compileError(writer, source)
   if (after !== undefined) {
     if (before !== undefined) return `${source.name}: capture could not be tried out here (${before})`

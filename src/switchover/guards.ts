@@ -9,9 +9,10 @@ import {
   type GuardFacts,
   isUnmeasured,
   type Measured,
+  type OrphanFacts,
   type VerifyFacts,
 } from '../core/guard-facts.ts'
-import type { Guard, SwitchRequest } from '../core/switch-run.ts'
+import type { Guard, SwitchRequest, SwitchRun } from '../core/switch-run.ts'
 
 export interface GuardLimits {
   readonly maxLagSeconds: number
@@ -50,7 +51,6 @@ const FIRM: ReadonlySet<GuardCode> = new Set(['phase', 'capture', 'rights', 'dri
 /** Guards that only one of the two passages has. */
 const ONLY: Partial<Record<GuardCode, Passage>> = {
   unsafe: 'rollback',
-  foreign_keys: 'rollback',
   backup: 'switchover',
   rights: 'switchover',
   parity: 'switchover',
@@ -296,12 +296,19 @@ const JUDGES: Record<GuardCode, Judge> = {
     )
   },
 
-  foreign_keys: ({ foreignKeys }) =>
-    none(
-      foreignKeys,
-      (line) => line,
-      'SQLite would hold rows without their parents: mend them on PostgreSQL, or accept it: --override foreign_keys',
-    ),
+  // What breaks a foreign key before the switchover is the application's own; it is noted with the run.
+  foreign_keys: ({ passage, foreignKeys, foreignKeysBefore }) =>
+    measured(foreignKeys, null, (found) => {
+      const before = new Map((foreignKeysBefore ?? []).map(({ key, rows }) => [key, rows]))
+      const added = found.filter(({ key, rows }) => rows > (before.get(key) ?? 0))
+      return passage === 'switchover' || added.length === 0
+        ? well(found.map(showOrphans), null)
+        : wrong(
+            added.map(showOrphans),
+            null,
+            'SQLite would hold rows without their parents: mend them on PostgreSQL, or accept it: --override foreign_keys',
+          )
+    }),
 
   hook: ({ hook }) =>
     hook === null
@@ -432,6 +439,20 @@ function maxPause(request: SwitchRequest, limits: GuardLimits): number {
 function showTransaction({ who, state, seconds, why, tables }: ForeignTransaction): string {
   const age = seconds === null ? 'for an unknown time' : `for ${round(seconds)} s`
   return `${who}, ${state}, ${why}${tables.length > 0 ? ` on ${tables.join(', ')}` : ''}, ${age}`
+}
+
+function showOrphans({ key, rows }: OrphanFacts): string {
+  return `${key}: ${rows}`
+}
+
+/** What broke a foreign key before a switchover, from the guards that were kept with its run. */
+export function orphansOf(run: Pick<SwitchRun, 'guards'>): OrphanFacts[] | null {
+  const value = run.guards.find(({ code }) => code === 'foreign_keys')?.value
+  if (!Array.isArray(value)) return null
+  return value.map((line: string) => {
+    const end = line.lastIndexOf(': ')
+    return { key: line.slice(0, end), rows: Number(line.slice(end + 2)) }
+  })
 }
 
 function round(seconds: number): number {

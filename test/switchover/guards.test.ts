@@ -8,6 +8,7 @@ import {
   GUARD_CODES,
   type GuardLimits,
   guardsOf,
+  orphansOf,
   predictPause,
   refusalOf,
   refusing,
@@ -47,7 +48,8 @@ function healthy(passage: Passage): GuardFacts {
     rehearsal: [],
     target: TARGET,
     retentionSeconds: 3600,
-    foreignKeys: [],
+    foreignKeys: [{ key: 'comments (article_id)', rows: 2 }],
+    foreignKeysBefore: [{ key: 'comments (article_id)', rows: 2 }],
     hook: null,
     lockMs: 0.3,
     pace: { batchSeconds: 0.01, pending: 3, batchChanges: 5000 },
@@ -89,9 +91,7 @@ function transaction(change: Partial<ForeignTransaction>): ForeignTransaction {
 describe('where all is well', () => {
   test('a switchover', () => {
     const guards = [...judge('switchover').values()]
-    expect(guards.map(({ code }) => code)).toEqual(
-      GUARD_CODES.filter((code) => code !== 'unsafe' && code !== 'foreign_keys'),
-    )
+    expect(guards.map(({ code }) => code)).toEqual(GUARD_CODES.filter((code) => code !== 'unsafe'))
     expect(guards.filter(({ ok, remedy }) => !ok || remedy !== '')).toEqual([])
     expect(refusing(guards)).toEqual([])
     expect(refusalOf(guards, 'switchover')).toBeUndefined()
@@ -355,9 +355,14 @@ const BAD: readonly Row[] = [
   [
     'orphans',
     'rollback',
-    { foreignKeys: ['comments: 3 rows'] },
+    {
+      foreignKeys: [
+        { key: 'comments (article_id)', rows: 3 },
+        { key: 'likes (a, b)', rows: 1 },
+      ],
+    },
     'foreign_keys',
-    ['comments: 3 rows'],
+    ['comments (article_id): 3', 'likes (a, b): 1'],
     /without their parents/,
   ],
   ['a hook', 'switchover', { hook: 'ended with 3' }, 'hook', 'ended with 3', /HOOK_COMMAND/],
@@ -491,6 +496,22 @@ describe('verify in the words of the request', () => {
   })
 })
 
+describe('foreign keys that were broken before', () => {
+  test('are noted with the switchover, and held against the rollback', () => {
+    const foreignKeys = [
+      { key: 'comments (article_id)', rows: 3 },
+      { key: 'odd: name (a, b)', rows: 1 },
+    ]
+    const guards = [...judge('switchover', { foreignKeys, foreignKeysBefore: null }).values()]
+    expect(refusing(guards)).toEqual([])
+    const before = orphansOf({ guards })
+    expect(before).toEqual(foreignKeys)
+    expect(judge('rollback', { foreignKeys, foreignKeysBefore: before }).get('foreign_keys')?.ok).toBe(true)
+    expect(judge('rollback', { foreignKeys, foreignKeysBefore: null }).get('foreign_keys')?.ok).toBe(false)
+    expect(orphansOf({ guards: [] })).toBeNull()
+  })
+})
+
 describe('force', () => {
   const gone = { unmeasured: 'the server is gone' }
   const facts: Partial<GuardFacts> = {
@@ -510,7 +531,11 @@ describe('force', () => {
   })
 
   test('does not override what was measured', () => {
-    const guards = judge('rollback', { ...facts, foreignKeys: ['x'], authority: 'sqlite' }, { force: true })
+    const guards = judge(
+      'rollback',
+      { ...facts, foreignKeys: [{ key: 'x (y)', rows: 1 }], authority: 'sqlite' },
+      { force: true },
+    )
     expect(refusing([...guards.values()]).map((guard) => guard.code)).toEqual(['phase', 'foreign_keys'])
   })
 })
