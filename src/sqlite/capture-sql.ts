@@ -5,14 +5,14 @@ import type { SourceColumn, SourceIndex, SourceTable } from '../core/source-sche
 import type { TableSpec } from '../core/table.ts'
 import { renderTemplate } from '../core/template.ts'
 
-/** Folder of the templates, beside `src` in a checkout and beside `dist` in a package. */
-function template(name: string): string {
+/** A template's text; the folder lies beside `src` in a checkout and beside `dist` in a package. */
+export function template(name: string): string {
   const here = import.meta.url.includes('/dist/') ? '../../../triggers' : '../../triggers'
   return readFileSync(new URL(`${here}/sqlite/${name}.sql`, import.meta.url), 'utf8')
 }
 
 /** Unix time in ms from functions that every SQLite has; `now` stands still within a statement. */
-const NOW = `CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`
+export const NOW = `CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`
 
 /** Strings, quoted names, words, and single characters. */
 const TOKEN = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[\p{L}_][\p{L}\p{N}_$]*|[\s\S]/gu

@@ -1,12 +1,16 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { Failure } from '../core/errors.ts'
 import type { Checkpoint } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { SourceTable } from '../core/source-schema.ts'
 import type { TableSpec } from '../core/table.ts'
 import { captureSql, changelogSql, controlSql } from './capture-sql.ts'
+import { createFence } from './fence-sql.ts'
 import { readHead } from './head.ts'
+import { authorityOf, pausesOf, readNoteMap } from './notes.ts'
 import { isSqliteError, openWriter, type Sqlite, sourceFailure, switchJournal } from './open.ts'
+import { CAPTURE, captureDrift, compileError, FENCE, inventoryHash } from './own-schema.ts'
+import { restoreTriggers } from './triggers-aside.ts'
 
 /** Slipway's notes in the source. */
 export interface SourceControl {
@@ -32,15 +36,8 @@ export interface Installation {
 }
 
 export function readControl(database: Sqlite): SourceControl | undefined {
-  const exists = database
-    .prepare(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_slipway_control'`)
-    .get()
-  if (exists === undefined) return undefined
-  const rows = database.prepare('SELECT name, value FROM main._slipway_control').raw().all() as [
-    string,
-    string,
-  ][]
-  const notes = new Map(rows)
+  const notes = readNoteMap(database)
+  if (notes === undefined) return undefined
   return {
     owner: notes.get('owner') ?? '',
     target: notes.get('target') ?? '',
@@ -51,24 +48,13 @@ export function readControl(database: Sqlite): SourceControl | undefined {
   }
 }
 
-/** Triggers of ours, and none of an application that likes our names. */
-const OURS = `name GLOB '_slipway_*' AND sql LIKE '%INTO _slipway_changelog%'`
-
-/** The triggers that are there now, hashed. */
-export function inventoryHash(database: Sqlite): string {
-  const rows = database
-    .prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND ${OURS} ORDER BY name`)
-    .raw()
-    .all() as [string, string][]
-  return createHash('sha256').update(JSON.stringify(rows)).digest('hex').slice(0, 32)
-}
-
-/** True where everything that `install` left is there, and nobody changed the schema since. */
+/** True where everything that `install` left is there, or stands aside, and nobody else changed the schema since. */
 export function isIntact(database: Sqlite, control: SourceControl): boolean {
-  return (
-    (database.pragma('schema_version', { simple: true }) as bigint) === control.schemaVersion &&
-    inventoryHash(database) === control.inventory
-  )
+  return database.transaction(
+    () =>
+      captureDrift(database, control.installation) === undefined &&
+      inventoryHash(database) === readControl(database)?.inventory,
+  )()
 }
 
 interface InstallOptions {
@@ -100,7 +86,10 @@ export function installCapture(options: InstallOptions): Installation {
       }
       const before = readControl(writer)
       refuseOtherOwner(options.path, before, options.owner)
+      refuseFenced(writer)
       dropTriggers(writer)
+      // Opened by hand, as the runbook says, it lacks them.
+      restoreAside(writer)
       ensureTables(writer, Math.max(1, ...options.tables.map(({ spec }) => spec.key.columns.length)))
       const installation = randomUUID()
       // The anchor marks this installation: positions from before it cannot be mistaken for later ones.
@@ -112,10 +101,17 @@ export function installCapture(options: InstallOptions): Installation {
         .run(installation)
       const warnings: string[] = []
       for (const { source, spec } of options.tables) {
-        const before = compileError(writer, source)
+        const before = compileErrorOf(writer, source)
         for (const sql of captureSql(source, spec)) writer.exec(sql)
         const warning = canary(writer, source, before)
         if (warning !== undefined) warnings.push(warning)
+      }
+      // A pause goes on. Its triggers are the newest again, and fire first.
+      if (pausesOf(readNoteMap(writer), Date.now()).length > 0) {
+        createFence(
+          writer,
+          options.tables.map(({ spec }) => spec.name),
+        )
       }
       const control: SourceControl = {
         owner: options.owner,
@@ -167,29 +163,36 @@ function ensureTables(writer: Sqlite, keyColumns: number): void {
   if (control === undefined) writer.exec(controlSql())
 }
 
+/** With triggers set aside a new installation would be a second one. */
+function refuseFenced(writer: Sqlite): void {
+  const { authority } = authorityOf(readNoteMap(writer))
+  if (authority === 'sqlite') return
+  throw new Failure({
+    code: 'source_fenced',
+    policy: 'transient',
+    message: `${writer.name} is fenced (${authority === 'none' ? 'a switchover is undecided' : 'PostgreSQL leads'}): capture is not installed meanwhile`,
+    remedy: 'Nothing to do: slipway goes on once SQLite leads again.',
+  })
+}
+
+function restoreAside(writer: Sqlite): void {
+  if (readNoteMap(writer)?.has('aside')) restoreTriggers(writer, { capture: false, changed: false })
+}
+
+/** Those of capture and those of the fence. */
 function dropTriggers(writer: Sqlite): string[] {
   const names = writer
-    .prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger' AND ${OURS}`)
+    .prepare(`SELECT name FROM sqlite_schema WHERE type = 'trigger' AND (${CAPTURE} OR ${FENCE})`)
     .pluck()
     .all() as string[]
   for (const name of names) writer.exec(`DROP TRIGGER ${quote(name)}`)
   return names
 }
 
-/** What SQLite says to writes of each kind on a table, triggers included; undefined where all compile. */
-export function compileError(writer: Sqlite, source: SourceTable): string | undefined {
-  const name = quote(source.name)
+/** See compileError; a table of generated columns alone is not looked at. */
+export function compileErrorOf(writer: Sqlite, source: SourceTable): string | undefined {
   const column = source.columns.find((c) => !c.generated)
-  if (column === undefined) return undefined
-  try {
-    writer.prepare(`INSERT INTO ${name} DEFAULT VALUES`)
-    writer.prepare(`UPDATE ${name} SET ${quote(column.name)} = ${quote(column.name)}`)
-    writer.prepare(`DELETE FROM ${name}`)
-    return undefined
-  } catch (error) {
-    if (!isSqliteError(error)) throw error
-    return (error as Error).message
-  }
+  return column && compileError(writer, source.name, column.name)
 }
 
 /**
@@ -199,7 +202,7 @@ export function compileError(writer: Sqlite, source: SourceTable): string | unde
  * application has, or roll everything back.
  */
 export function canary(writer: Sqlite, source: SourceTable, before: string | undefined): string | undefined {
-  const after = compileError(writer, source)
+  const after = compileErrorOf(writer, source)
   if (after !== undefined) {
     if (before !== undefined) return `${source.name}: capture could not be tried out here (${before})`
     throw new Failure({
@@ -212,7 +215,7 @@ export function canary(writer: Sqlite, source: SourceTable, before: string | und
   const column = source.columns.find((c) => !c.generated)
   const foreign = writer
     .prepare(
-      `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND NOT (${OURS})`,
+      `SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND NOT (${CAPTURE})`,
     )
     .get(source.name)
   if (column === undefined || foreign !== undefined) return undefined
@@ -251,7 +254,8 @@ function primaryKey(source: SourceTable): string {
 
 /**
  * Takes everything of slipway out of the source and gives it its journal mode back. Returns what was removed;
- * the schema is then as it was.
+ * the schema is then as it was: no fence either, and the application's triggers act again, whoever leads. A file that
+ * shall stay closed to applications is not to be passed here.
  */
 export async function uninstallCapture(path: string): Promise<{ removed: string[]; warnings: string[] }> {
   const writer = openWriter(path)
@@ -261,6 +265,7 @@ export async function uninstallCapture(path: string): Promise<{ removed: string[
     const removed = writer
       .transaction(() => {
         const names = dropTriggers(writer)
+        restoreAside(writer)
         for (const table of ['_slipway_changelog', '_slipway_control']) {
           if (
             writer.prepare(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?`).get(table) !==

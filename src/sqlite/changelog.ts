@@ -14,6 +14,7 @@ import type { TableSpec } from '../core/table.ts'
 import { MARK, pendingAfter, readHead } from './head.ts'
 import { absentKeys, lateRead } from './late-read.ts'
 import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
+import { captureDrift } from './own-schema.ts'
 import { readRange } from './range.ts'
 import type { ReaderGate } from './reader-gate.ts'
 import { Spool } from './spool.ts'
@@ -42,8 +43,8 @@ interface ChangelogOptions {
   /** Rows of a range that is compared. */
   readonly chunkRows: number
   readonly tables: readonly TableSpec[]
-  /** schema_version as capture left it: any other value means foreign DDL. */
-  readonly schemaVersion: bigint
+  /** The installation of capture that the changelog belongs to. */
+  readonly installation: string
   readonly gate: ReaderGate
   readonly wake: WalWake
   readonly spoolFolder: string
@@ -95,7 +96,7 @@ export class ChangelogReader implements ChangeSource, Disposable {
 
   async #readInTransaction(after: Checkpoint, extras: ReadExtras): Promise<ReadResult> {
     const database = this.#reader
-    const drift = this.#drift()
+    const drift = captureDrift(database, this.#options.installation)
     if (drift !== undefined) return { kind: 'drift', reason: drift }
     const mark = database
       .prepare(`SELECT ${MARK} FROM main._slipway_changelog WHERE seq = ?`)
@@ -112,12 +113,6 @@ export class ChangelogReader implements ChangeSource, Disposable {
     const asked = extras.ride !== undefined || (extras.also?.length ?? 0) > 0
     if (head.seq === after.seq && !asked) return { kind: 'empty', head }
     return { kind: 'batch', batch: await this.#readBatch(after, head, extras) }
-  }
-
-  #drift(): string | undefined {
-    const version = this.#reader.pragma('schema_version', { simple: true }) as bigint
-    if (version === this.#options.schemaVersion) return undefined
-    return `the schema of the source was changed (schema_version ${version}, expected ${this.#options.schemaVersion})`
   }
 
   async #readBatch(from: Checkpoint, to: Checkpoint, extras: ReadExtras): Promise<Batch> {
@@ -178,16 +173,19 @@ export class ChangelogReader implements ChangeSource, Disposable {
   }
 
   lag(after: Checkpoint): SourceLag {
+    const observer = this.#observer
     try {
-      const mark = this.#observer
-        .prepare(`SELECT ${MARK} FROM main._slipway_changelog WHERE seq = ?`)
-        .pluck()
-        .get(after.seq)
-      const continuous =
-        mark === after.mark &&
-        fileIdentity(this.#options.path) === this.#identity &&
-        (this.#observer.pragma('schema_version', { simple: true }) as bigint) === this.#options.schemaVersion
-      return { ...pendingAfter(this.#observer, after), continuous }
+      return observer.transaction(() => {
+        const mark = observer
+          .prepare(`SELECT ${MARK} FROM main._slipway_changelog WHERE seq = ?`)
+          .pluck()
+          .get(after.seq)
+        const continuous =
+          mark === after.mark &&
+          fileIdentity(this.#options.path) === this.#identity &&
+          captureDrift(observer, this.#options.installation) === undefined
+        return { ...pendingAfter(observer, after), continuous }
+      })()
     } catch (error) {
       throw isSqliteError(error) ? sourceFailure(this.#options.path, error) : error
     }

@@ -5,7 +5,7 @@ import { Failure } from '../core/errors.ts'
 import type { DiskFacts, OrphanFacts, SourceGuardFacts } from '../core/guard-facts.ts'
 import { quote } from '../core/quote.ts'
 import type { SourceForeignKey, SourceTable } from '../core/source-schema.ts'
-import { canary, compileError, isIntact, readControl } from './capture.ts'
+import { canary, compileErrorOf, isIntact, readControl } from './capture.ts'
 import { sourceTable } from './introspect.ts'
 import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
@@ -66,7 +66,7 @@ export async function readSourceGuardFacts(probe: CaptureProbe): Promise<SourceG
 const FOREIGN = /no such (function|collation)|unknown function/
 
 function tryOut(writer: Sqlite, table: SourceTable): string | undefined {
-  const refusal = compileError(writer, table)
+  const refusal = compileErrorOf(writer, table)
   if (refusal !== undefined)
     return FOREIGN.test(refusal) ? undefined : `${table.name}: writes fail (${refusal})`
   try {

@@ -242,10 +242,10 @@ function readOnly(path: string): Sqlite {
 }
 
 /** A connection that writes slipway's own tables. Close it while a reader is open: then it does not checkpoint. */
-export function openWriter(path: string): Sqlite {
+export function openWriter(path: string, timeoutMs = WRITE_TIMEOUT_MS): Sqlite {
   let database: Sqlite | undefined
   try {
-    database = new Database(path, { fileMustExist: true, timeout: WRITE_TIMEOUT_MS })
+    database = new Database(path, { fileMustExist: true, timeout: timeoutMs })
     database.defaultSafeIntegers(true)
     registerFunctions(database)
     // better-sqlite3 turns both on by default; slipway's own statements must fire nothing and check nothing.

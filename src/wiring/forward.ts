@@ -295,7 +295,7 @@ export class ForwardFactory implements StreamFactory {
         encoding,
         chunkRows: this.#config.chunkRows,
         tables,
-        schemaVersion: installation?.control.schemaVersion ?? (noted?.schemaVersion as bigint),
+        installation: installation?.control.installation ?? control.installation,
         gate,
         wake,
         spoolFolder: join(this.#config.stateDir, 'spool'),
