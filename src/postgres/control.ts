@@ -1,41 +1,19 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { Failure } from '../core/errors.ts'
-import type { Authority, Phase } from '../core/operator.ts'
+import type { Phase } from '../core/operator.ts'
 import { type Checkpoint, parseSeq, type Seq } from '../core/position.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { Connection } from './connection.ts'
+import { CONTROL_SQL, type ControlState, controlState } from './control-state.ts'
 
 /** Class of every advisory lock of slipway but the gate's own. */
 const HOLDER_LOCK = 7_515
 /** A holder that was not heard of for so long is taken to be frozen or cut off. */
 export const TAKEOVER_AFTER_SECONDS = 10
 
-/** The control row as a reader sees it. */
-export interface ControlState {
-  readonly id: number
-  readonly phase: Phase
-  readonly authority: Authority
-  readonly epoch: number
-  readonly holder: string
-  /** Path of the file that is moved. */
-  readonly source: string
-  readonly tables: readonly TableSpec[]
-  /** Of this migration on this server; the source notes whom it serves. */
-  readonly identity: string
-  /** The installation of capture that the checkpoint belongs to; empty before the first copy. */
-  /** Tables that slipway made and that the source no longer has: they are still its own, should they come back. */
-  readonly leftBehind: readonly TableSpec[]
-  /** Tables in doubt until they are verified, by their names in the source, and why. */
-  readonly dirty: ReadonlyMap<string, string>
-  /** States before this position cannot be rebuilt from the history; undefined before there is one. */
-  readonly historyFrom: Seq | undefined
-  readonly installation: string
-  readonly backup: { path: string; bytes: number; at: string } | null
-  readonly copyStartedAt: string | null
-  readonly copyFinishedAt: string | null
-}
+export type { ControlState } from './control-state.ts'
 
 export type Acquired =
   | { readonly held: true }
@@ -70,8 +48,27 @@ export class Control {
     this.holder = holder
   }
 
+  /** The epoch in which this process acts: as it was when it became the holder, or at the last change of authority. */
   get epoch(): number {
     return this.#epoch
+  }
+
+  /** After a decision of this holder: its transactions are let in by the new epoch from here on. */
+  enterEpoch(epoch: number): void {
+    this.#epoch = epoch
+  }
+
+  /** Reads the epoch anew, where an attempt's end was seen elsewhere. Throws Failure `displaced`. */
+  async refresh(): Promise<number> {
+    return await this.#connection.use(async (client) => {
+      const { rows } = await client.query(
+        'SELECT epoch FROM slipway.control WHERE migration = $1 AND holder = $2',
+        [this.migration, this.holder],
+      )
+      if (rows[0] === undefined) throw displaced()
+      this.#epoch = Number(rows[0].epoch)
+      return this.#epoch
+    })
   }
 
   /**
@@ -113,28 +110,8 @@ export class Control {
     return await this.#connection.use(async (client) => {
       const exists = await client.query(`SELECT to_regclass('slipway.control') IS NOT NULL AS there`)
       if (!exists.rows[0].there) return undefined
-      const { rows } = await client.query('SELECT * FROM slipway.control WHERE migration = $1', [
-        this.migration,
-      ])
-      const row = rows[0]
-      if (row === undefined) return undefined
-      return {
-        id: row.id,
-        phase: row.phase,
-        authority: row.authority,
-        epoch: Number(row.epoch),
-        holder: row.holder,
-        source: row.source,
-        tables: row.tables,
-        leftBehind: row.left_behind,
-        identity: row.identity,
-        installation: row.installation,
-        dirty: new Map(Object.entries(row.dirty as Record<string, string>)),
-        historyFrom: row.history_from === null ? undefined : BigInt(row.history_from),
-        backup: row.backup,
-        copyStartedAt: row.copy_started_at?.toISOString() ?? null,
-        copyFinishedAt: row.copy_finished_at?.toISOString() ?? null,
-      }
+      const { rows } = await client.query(CONTROL_SQL, [this.migration])
+      return rows[0] && controlState(rows[0])
     })
   }
 
@@ -221,12 +198,7 @@ export class Control {
     })
     const row = rows[0]
     if (row === undefined) {
-      throw new Failure({
-        code: 'displaced',
-        policy: 'transient',
-        message: 'another slipway took over, or the authority changed: nothing was written',
-        remedy: 'Nothing to do: this one waits as a standby.',
-      })
+      throw displaced()
     }
     return {
       checkpoint: { seq: parseSeq(row.seq ?? '0'), mark: row.mark ?? '' },
@@ -292,6 +264,16 @@ export class Control {
       )
     })
   }
+}
+
+/** What a transaction is told whose holder or epoch is not the control row's any more. */
+export function displaced(): Failure {
+  return new Failure({
+    code: 'displaced',
+    policy: 'transient',
+    message: 'another slipway took over, or the authority changed: nothing was written',
+    remedy: 'Nothing to do: this one waits as a standby.',
+  })
 }
 
 /** Sessions carry the holder in their application_name: `slipway <holder> <purpose>`. */
