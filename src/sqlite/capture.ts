@@ -190,7 +190,7 @@ function dropTriggers(writer: Sqlite): string[] {
 }
 
 /** See compileError; a table of generated columns alone is not looked at. */
-function compileErrorOf(writer: Sqlite, source: SourceTable): string | undefined {
+export function compileErrorOf(writer: Sqlite, source: SourceTable): string | undefined {
   const column = source.columns.find((c) => !c.generated)
   return column && compileError(writer, source.name, column.name)
 }
@@ -201,7 +201,7 @@ function compileErrorOf(writer: Sqlite, source: SourceTable): string | undefined
  * changelog, and rolled back. The application's own triggers are not fired: they may call functions that only the
  * application has, or roll everything back.
  */
-function canary(writer: Sqlite, source: SourceTable, before: string | undefined): string | undefined {
+export function canary(writer: Sqlite, source: SourceTable, before: string | undefined): string | undefined {
   const after = compileErrorOf(writer, source)
   if (after !== undefined) {
     if (before !== undefined) return `${source.name}: capture could not be tried out here (${before})`
