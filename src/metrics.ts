@@ -17,7 +17,7 @@ export function createMetrics(): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   let operator: Pick<Operator, 'status'> | undefined
-  let current: StatusReport | undefined
+  let current: Promise<StatusReport> | undefined
 
   // One status per scrape: the registry calls all collectors before it awaits anything.
   const status = () => {
@@ -36,8 +36,8 @@ export function createMetrics(): Metrics {
       name: `slipway_${name}`,
       help,
       registers: [registry],
-      collect() {
-        const report = status()
+      async collect() {
+        const report = await status()
         const value = report === undefined ? null : read(report)
         if (value === null || Number.isNaN(value)) this.remove()
         else this.set(value)
@@ -55,8 +55,8 @@ export function createMetrics(): Metrics {
       help,
       labelNames: [label],
       registers: [registry],
-      collect() {
-        const report = status()
+      async collect() {
+        const report = await status()
         this.reset()
         for (const [value, number] of report === undefined ? [] : read(report)) {
           this.set({ [label]: value } as Record<L, string>, number)
@@ -96,8 +96,8 @@ export function createMetrics(): Metrics {
     name: 'slipway_verify_rows_total',
     help: 'Rows compared by verify',
     registers: [registry],
-    collect() {
-      this.inc(compared.since(status()?.verify ?? null))
+    async collect() {
+      this.inc(compared.since((await status())?.verify ?? null))
     },
   })
   gauges('snapshot_rows_expected', 'Rows of a table, estimated when its copy began', 'table', (now) =>
@@ -108,9 +108,9 @@ export function createMetrics(): Metrics {
     help: 'Rows copied by the snapshot',
     labelNames: ['table'],
     registers: [registry],
-    collect() {
+    async collect() {
       this.reset()
-      for (const { table, rows_copied } of status()?.tables ?? []) this.inc({ table }, rows_copied)
+      for (const { table, rows_copied } of (await status())?.tables ?? []) this.inc({ table }, rows_copied)
     },
   })
 

@@ -27,14 +27,14 @@ export const events: FastifyPluginCallback<{ readonly operator: Operator }> = (a
     },
     async (request, reply) => {
       requireEventStream(request)
-      const lag = operator.lag()
-      const { tables } = operator.status()
+      const status = await operator.status()
+      const { tables } = status
       reply.sse.keepAlive()
       const stream = new Stream(reply)
       open.add(stream)
-      stream.push({ type: 'phase', phase: lag.phase, previous: lag.phase })
+      stream.push({ type: 'phase', phase: status.phase, previous: status.phase })
       stream.push({ type: 'progress', tables })
-      stream.push({ type: 'lag', lag })
+      stream.push({ type: 'lag', lag: await operator.lag() })
       const verify = operator.verification()
       if (verify.state !== 'none') stream.push({ type: 'verify', verify })
       const run = operator.switchRun()

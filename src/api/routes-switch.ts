@@ -165,8 +165,8 @@ async function defaultsToAll(request: { body: unknown }): Promise<void> {
   request.body ??= {}
 }
 
-function writes(operator: Operator): WritesReport {
-  const { authority, epoch, fences } = operator.status()
+async function writes(operator: Operator): Promise<WritesReport> {
+  const { authority, epoch, fences } = await operator.status()
   return { authority, epoch, fences }
 }
 

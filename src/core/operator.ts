@@ -245,8 +245,8 @@ export type OperatorEvent =
   | { readonly type: 'switch'; readonly run: SwitchRun }
 
 export interface Operator {
-  lag(): LagReport
-  status(): StatusReport
+  lag(): Promise<LagReport>
+  status(): Promise<StatusReport>
   /** Pauses by reason; several reasons may hold at once. Resolves when no batch is in flight. */
   pauseReplication(reason: string): Promise<void>
   /** Takes every reason that a person gave back. */

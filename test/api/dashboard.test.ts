@@ -112,7 +112,7 @@ test('the dashboard shows what /events says, keeps the token out of the address,
   byId('retry').listeners.get('click')!({})
   await expect.poll(() => byId('retry-answer').textContent).toBe('2 tried, 0 still set aside')
   operator.now = { ...operator.now, quarantined: 0 }
-  operator.emit({ type: 'lag', lag: operator.lag() })
+  operator.emit({ type: 'lag', lag: await operator.lag() })
   await expect.poll(() => byId('quarantine-table').hidden).toBe(true)
   expect(operator.aside).toEqual(NOTHING_ASIDE)
   expect(byId('authority').dataset.engine).toBe('sqlite')
@@ -145,7 +145,7 @@ test('the dashboard shows what /events says, keeps the token out of the address,
     rollback_safe: { safe: false, reasons: ['a NaN'] },
   }
   operator.see(SWITCHED)
-  operator.emit({ type: 'lag', lag: operator.lag() })
+  operator.emit({ type: 'lag', lag: await operator.lag() })
   await expect.poll(() => byId('epoch').textContent).toBe('2')
   expect(byId('authority').dataset.engine).toBe('postgres')
   expect(byId('position').textContent).toBe('730 / 733')

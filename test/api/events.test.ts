@@ -52,14 +52,17 @@ describe('GET /events', () => {
       event: 'phase',
       data: { phase: 'replicating', previous: 'replicating' },
     })
-    expect(await events.next()).toEqual({ event: 'progress', data: { tables: operator.status().tables } })
-    expect(await events.next()).toEqual({ event: 'lag', data: operator.lag() })
+    expect(await events.next()).toEqual({
+      event: 'progress',
+      data: { tables: (await operator.status()).tables },
+    })
+    expect(await events.next()).toEqual({ event: 'lag', data: await operator.lag() })
     operator.emit({ type: 'phase', phase: 'switching_over', previous: 'replicating' })
     expect(await events.next()).toEqual({
       event: 'phase',
       data: { phase: 'switching_over', previous: 'replicating' },
     })
-    operator.emit({ type: 'lag', lag: { ...operator.lag(), reasons: ['hunter22'] } })
+    operator.emit({ type: 'lag', lag: { ...(await operator.lag()), reasons: ['hunter22'] } })
     expect(await events.next()).toMatchObject({ event: 'lag', data: { reasons: ['***'] } })
     await events.cancel()
     await expect.poll(() => operator.listeners.size).toBe(0)
@@ -91,7 +94,8 @@ describe('GET /events', () => {
     const operator = new FakeOperator()
     const url = await started(operator)
     const answer = await fetch(`${url}/events`)
-    const tables = Array.from({ length: 2000 }, () => operator.status().tables[0]!)
+    const [table] = (await operator.status()).tables
+    const tables = Array.from({ length: 2000 }, () => table!)
     for (let i = 0; i < 50; i++) operator.emit({ type: 'progress', tables })
     for (let i = 0; i < 50_000 && operator.listeners.size > 0; i++) {
       operator.emit({ type: 'phase', phase: 'replicating', previous: 'catching_up' })

@@ -38,12 +38,12 @@ export class FakeOperator implements Operator {
   /** Awaited by a pause, as a batch in flight would be. */
   pausing: () => Promise<void> = async () => {}
 
-  lag(): LagReport {
+  async lag(): Promise<LagReport> {
     const { version: _, epoch: _epoch, ...lag } = this.now
     return Object.fromEntries(LAG_FIELDS.map((name) => [name, lag[name]])) as unknown as LagReport
   }
 
-  status(): StatusReport {
+  async status(): Promise<StatusReport> {
     return this.now
   }
 

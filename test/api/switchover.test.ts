@@ -196,7 +196,7 @@ describe('what goes with it', () => {
       ['disk', 300],
       ['disk', 7],
     ])
-    expect((await post('/writes/resume')).body.fences).toEqual(operator.status().fences)
+    expect((await post('/writes/resume')).body.fences).toEqual((await operator.status()).fences)
   })
 
   test('the report is Markdown, without secrets', async () => {
