@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { fastifySSE } from '@fastify/sse'
 import fastifyStatic from '@fastify/static'
-import swagger from '@fastify/swagger'
+import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Registry } from 'prom-client'
@@ -220,15 +220,26 @@ function publicFolder(): string {
   return existsSync(here) ? here : fileURLToPath(new URL('../../../src/api/public/', import.meta.url))
 }
 
-function openapi(version: string) {
+function openapi(version: string): FastifyDynamicSwaggerOptions {
   return {
     openapi: {
       openapi: '3.1.0',
       info: { title: 'slipway', version, description: 'Control of a migration from SQLite to PostgreSQL.' },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
     },
-    refResolver: { buildLocalReference: (json: { $id?: unknown }) => String(json.$id) },
-  } as const
+    refResolver: { buildLocalReference: (json) => String(json.$id) },
+    transformObject: (document) => {
+      if (!('openapiObject' in document)) return document.swaggerObject
+      // The plugin says of every body that it is required; one without a required field may be left out.
+      for (const path of Object.values(document.openapiObject.paths ?? {})) {
+        const body = path?.post?.requestBody
+        if (body === undefined || '$ref' in body) continue
+        const schema = body.content['application/json']?.schema
+        body.required = schema !== undefined && 'required' in schema
+      }
+      return document.openapiObject
+    },
+  }
 }
 
 const POLICY = {

@@ -220,7 +220,7 @@ test('OpenAPI: no field of a request has to be given, and the refusals are descr
   for (const path of ['/switchover', '/rollback']) {
     const { requestBody, responses, security } = paths[path]!.post
     const { schema } = requestBody.content['application/json']!
-    expect(schema.required ?? []).toEqual([])
+    expect([schema.required ?? [], requestBody.required]).toEqual([[], false])
     expect(schema.properties!.wait_seconds).toMatchObject({ default: 60 })
     expect(security).toEqual([{ token: [] }])
     for (const status of ['409', '412', '504']) {
@@ -230,10 +230,12 @@ test('OpenAPI: no field of a request has to be given, and the refusals are descr
     }
     expect(JSON.stringify(requestBody)).toContain('"dry_run":true')
   }
+  expect(paths['/finalize']!.post.requestBody.required).toBe(true)
   expect(components.schemas).toHaveProperty('SwitchRun')
 })
 
 interface Media {
+  readonly required?: boolean
   readonly content: Record<
     string,
     { readonly schema: { readonly required?: string[]; readonly properties?: Record<string, unknown> } }
