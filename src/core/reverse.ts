@@ -116,10 +116,10 @@ export interface ReverseTarget {
   position(): ReversePosition
   /**
    * One transaction: admitted by SQLite's notes (authority, epoch, `batch.from`), the fence lowered inside it, rows,
-   * what is set aside, position and token. Durable when it resolves. `also`: the keys that the batch was read with
-   * (`ReverseExtras.also`): those of them that need nothing are not set aside any more.
+   * what is set aside, position and token. Durable when it resolves. A key that is gone, or whose patch fits, is not
+   * set aside any more; a patch without values says that SQLite's row is as it should be.
    */
-  apply(batch: ReverseBatch, also?: readonly KeySet[]): Promise<ReverseApplied>
+  apply(batch: ReverseBatch): Promise<ReverseApplied>
   aside(limit: number): { readonly total: number; readonly entries: readonly ReverseAside[] }
   /** Every key that is set aside. */
   quarantined(): readonly KeySet[]

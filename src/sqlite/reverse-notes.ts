@@ -61,7 +61,6 @@ export class AsideRows {
   readonly #database: Sqlite
   readonly #before = new Map<string, ReverseAside>()
   readonly #now = new Set<string>()
-  readonly #touched = new Set<string>()
 
   constructor(database: Sqlite) {
     this.#database = database
@@ -77,9 +76,9 @@ export class AsideRows {
 
   /** The row is as PostgreSQL has it. */
   clear(table: string, key: string): void {
-    if (this.#before.size === 0) return
+    if (this.#now.size === 0) return
     const name = nameOf(table, key)
-    if (this.#touched.has(name) || !this.#now.delete(name)) return
+    if (!this.#now.delete(name)) return
     this.#database.prepare('DELETE FROM main._slipway_control WHERE name = ?').run(name)
   }
 
@@ -94,7 +93,6 @@ export class AsideRows {
       attempts: (before?.attempts ?? 0) + 1,
     }
     setNote(this.#database, name, JSON.stringify(entry))
-    this.#touched.add(name)
     this.#now.add(name)
     if (this.#now.size > MOST_ASIDE) {
       throw new Failure({

@@ -27,7 +27,6 @@ const SHOWN = 100
 
 interface ReverseWriterOptions {
   readonly path: string
-  readonly tables: readonly TableSpec[]
   readonly warn: (text: string) => void
 }
 
@@ -73,14 +72,14 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     return asideKeys(this.#observer)
   }
 
-  async apply(batch: ReverseBatch, also: readonly KeySet[] = []): Promise<ReverseApplied> {
+  async apply(batch: ReverseBatch): Promise<ReverseApplied> {
     const database = this.#writer
     try {
       // Most of it is there before the lock is taken: a slow PostgreSQL must not hold SQLite's.
       await using ahead = await ReadAhead.of(batch.tables)
       await beginImmediate(database, this.#options.path)
       this.#breathed = Date.now()
-      const applied = await this.#applyInTransaction(batch, ahead, also)
+      const applied = await this.#applyInTransaction(batch, ahead)
       database.exec('COMMIT')
       this.#checkpoints.maybe()
       return applied
@@ -91,11 +90,7 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     }
   }
 
-  async #applyInTransaction(
-    batch: ReverseBatch,
-    ahead: ReadAhead,
-    also: readonly KeySet[],
-  ): Promise<ReverseApplied> {
+  async #applyInTransaction(batch: ReverseBatch, ahead: ReadAhead): Promise<ReverseApplied> {
     const database = this.#writer
     refuseMoved(batch.from, readPosition(database))
     refuseDrift(database)
@@ -108,7 +103,6 @@ export class ReverseWriter implements ReverseTarget, Disposable {
       const upserted = await this.#write(target, ahead.patches(index), aside)
       perTable.push({ table: table.name, upserted, deleted })
     }
-    for (const { table, keys } of also) for (const key of keys) aside.clear(table, key)
     writePosition(database, batch.to)
     closeFence(database)
     const sum = (of: 'upserted' | 'deleted'): number => perTable.reduce((n, each) => n + each[of], 0)
@@ -149,7 +143,7 @@ export class ReverseWriter implements ReverseTarget, Disposable {
       for (const patch of patches) {
         const outcome = target.write(patch)
         if (outcome.kind === 'written') {
-          upserted++
+          if (patch.values.length > 0) upserted++
           aside.clear(name, patch.key)
         } else if (outcome.kind === 'refused') refused(patch.key, outcome.refusal)
         else {

@@ -205,7 +205,7 @@ test('a large batch: more than memory takes ahead, in many pages', async () => {
   const rows = Array.from({ length: 20_000 }, (_, i) =>
     row(T, `["i${i}"]`, { id: String(i), a: text, b: String(i), c: null }),
   )
-  expect((await back.applyWith([{ table: T, patches: rows }], [], 500)).upserted).toBe(20_000)
+  expect((await back.applyInPages([{ table: T, patches: rows }], 500)).upserted).toBe(20_000)
   const gone = rows.slice(0, 15_000).map(({ key }) => key)
   const patches = rows.slice(15_000).map(({ key }) => patch(T, key, { b: '-1' }))
   expect(await back.apply({ table: T, gone, patches })).toMatchObject({ upserted: 5_000, deleted: 15_000 })

@@ -132,29 +132,27 @@ export class WayBack implements Disposable {
 
   constructor(
     schema: readonly string[],
-    options: { readonly pragmas?: readonly string[]; readonly tables?: readonly TableSpec[] } = {},
+    options: { readonly pragmas?: readonly string[] } = {},
   ) {
     this.path = this.workspace.file('app.db')
     lead(this.path, schema, options.pragmas)
     this.writer = new ReverseWriter({
       path: this.path,
-      tables: options.tables ?? [],
       warn: (text) => this.warnings.push(text),
     })
   }
 
   /** Applies changes as the next batch. */
   async apply(...changes: readonly TableChange[]): ReturnType<ReverseWriter['apply']> {
-    return await this.applyWith(changes, [])
+    return await this.applyInPages(changes, undefined)
   }
 
-  async applyWith(
+  async applyInPages(
     changes: readonly TableChange[],
-    also: Parameters<ReverseWriter['apply']>[1],
-    page?: number,
+    page: number | undefined,
   ): ReturnType<ReverseWriter['apply']> {
     const batch = this.next(changes, page)
-    const applied = await this.writer.apply(batch, also)
+    const applied = await this.writer.apply(batch)
     this.#position = batch.to
     return applied
   }
