@@ -74,8 +74,6 @@ export interface ReverseExtras {
   readonly also?: readonly KeySet[] | undefined
   /** Names in the source of tables that are compared whole: after TRUNCATE, or when in doubt. */
   readonly whole?: readonly string[] | undefined
-  /** The position proves nothing any more: its token is not asked for, and `whole` names every table. */
-  readonly forgotten?: boolean | undefined
 }
 
 export interface ReverseSource {
@@ -119,7 +117,8 @@ export interface ReverseTarget {
   position(): ReversePosition
   /**
    * One transaction: admitted by SQLite's notes (authority, epoch, `batch.from`), the fence lowered inside it, rows,
-   * what is set aside, position and token.
+   * what is set aside, position and token. Durable when it resolves. A key that is gone, or whose patch fits, is not
+   * set aside any more; a patch without values says that SQLite's row is as it should be.
    */
   apply(batch: ReverseBatch): Promise<ReverseApplied>
   aside(limit: number): { readonly total: number; readonly entries: readonly ReverseAside[] }
@@ -140,6 +139,8 @@ export interface ReverseStream extends AsyncDisposable {
   readonly doubt: string | undefined
   /** Notes why a rollback would lose or change something; stays until `safe`, or until a person has dealt with it. */
   unsafe(code: string, reason: string): Promise<void>
+  /** Somebody changed the schema in a way that does not stop the way back. */
+  told(reason: string): void
   /** Everything was compared: what was in doubt is not any more. */
   safe(): Promise<void>
 }

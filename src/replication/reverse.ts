@@ -1,3 +1,4 @@
+import { Failure } from '../core/errors.ts'
 import type { ReverseBatch, ReversePosition, ReverseStream } from '../core/reverse.ts'
 import type { Flow, FlowApplied, FlowRead } from './loop.ts'
 import type { Retries } from './retries.ts'
@@ -31,7 +32,7 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     const { source, target, images, tables } = this.#stream
     const also = bare ? [] : await this.#retries.next(target)
     const whole = this.#whole ? tables.map((table) => table.name) : undefined
-    const result = await source.read(from, images, signal, { also, whole, forgotten: this.#whole })
+    const result = await source.read(from, images, signal, { also, whole })
     if (result.kind === 'forgotten') {
       // Said loudly: PostgreSQL accepted these writes, and it has lost them.
       await this.#stream.unsafe('target_forgot', result.reason)
@@ -39,8 +40,16 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
       return await this.read(from, signal, bare)
     }
     if (result.kind === 'drift') {
-      await this.#stream.unsafe('drift', result.reason)
-      return { kind: 'anew', reason: result.reason }
+      if (result.fatal) {
+        await this.#stream.unsafe('drift', result.reason)
+        throw new Failure({
+          code: 'target_drift',
+          message: `the tables on PostgreSQL are not those that were switched to: ${result.reason}`,
+          remedy: 'Take the change of the schema back, or give the way back up: slipway finalize',
+        })
+      }
+      this.#stream.told(result.reason)
+      return await this.read(from, signal, bare)
     }
     return result
   }
