@@ -5,7 +5,7 @@ import { quote } from '../core/quote.ts'
 import type { ReversePosition } from '../core/reverse.ts'
 import type { SourceFence, SourceLock, SourceNotes } from '../core/switching.ts'
 import { fileIdentity } from './changelog.ts'
-import { asciiLower, createFence, dropFence, fencedTables } from './fence-sql.ts'
+import { createFence, dropFence, fencedTables } from './fence-sql.ts'
 import {
   authorityOf,
   notCaptured,
@@ -20,7 +20,7 @@ import {
   writeNotes,
 } from './notes.ts'
 import { isSqliteError, openReader, type Sqlite, sourceFailure } from './open.ts'
-import { changeOwnSchema, foreignChanges } from './own-schema.ts'
+import { asciiLower, changeOwnSchema, foreignChanges } from './own-schema.ts'
 import { raiseSequences } from './sequences.ts'
 import { readAside, readTriggers, restoreTriggers, setTriggersAside } from './triggers-aside.ts'
 import { openLocker, takeWriteLock } from './write-lock.ts'
