@@ -17,11 +17,11 @@ import { advanceIdentities } from './identities.ts'
 /** What begins, decides and undoes: durable when it answers, whatever the server's or the role's default is. */
 const DURABLE = `SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)`
 /** For a short transaction on the control row, ms: nobody holds it for longer than a decision takes. */
-const CONTROL_MS = 5_000
+const CONTROL_MS = 2_000
 /** How long a pause of writes waits for writers in flight, ms. */
 const PAUSE_WAIT_MS = 5_000
 /** How long `prepare` tries for its locks, ms. */
-const PREPARE_MS = 10_000
+const PREPARE_MS = 5_000
 
 /** Who leads before a change of authority, and the phases around it. */
 const FROM: Readonly<Record<Passage, { authority: Authority; rest: Phase; moving: Phase }>> = {
