@@ -17,11 +17,13 @@ export async function up(knex: Knex): Promise<void> {
 
     CREATE TABLE slipway.token (
       migration text PRIMARY KEY REFERENCES slipway.control ON DELETE CASCADE,
-      token     text NOT NULL                              -- of the newest reverse position that this server kept
+      token     text NOT NULL,                             -- of the newest reverse position that this server kept
+      earlier   jsonb NOT NULL DEFAULT '{}',               -- of earlier sessions: name -> number of its last token
+      pruned    xid8                                       -- changes of transactions up to this one may be gone
     );
 
     CREATE TABLE slipway.changelog (
-      id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- not commit order: positions are snapshots
+      -- No number of its own: it would not be commit order, and an index less is a sixth of the trigger's cost.
       migration int NOT NULL,                              -- control.id
       tbl       text NOT NULL,                             -- name in the source
       op        text NOT NULL,                             -- I, U, D; T: the table was truncated
@@ -31,6 +33,13 @@ export async function up(knex: Knex): Promise<void> {
     );
     CREATE INDEX changelog_xid ON slipway.changelog (migration, xid);
     COMMENT ON TABLE slipway.changelog IS 'which rows changed while PostgreSQL leads; rows are read late';
+
+    CREATE TABLE slipway.captured (
+      migration   int PRIMARY KEY,                         -- control.id
+      marks       jsonb NOT NULL,                          -- source table -> its triggers as they were made
+      fingerprint text                                     -- of the tables, as far as rows were compared again since
+    );
+    COMMENT ON TABLE slipway.captured IS 'reverse capture as it was installed: what differs was changed by somebody';
 
     CREATE TABLE slipway.switch_run (
       id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -49,7 +58,7 @@ export async function up(knex: Knex): Promise<void> {
 
 export async function down(knex: Knex): Promise<void> {
   await knex.raw(`
-    DROP TABLE slipway.switch_run, slipway.changelog, slipway.token;
+    DROP TABLE slipway.switch_run, slipway.captured, slipway.changelog, slipway.token;
     ALTER TABLE slipway.control DROP COLUMN since, DROP COLUMN reverse_start, DROP COLUMN fingerprint,
       DROP COLUMN awake, DROP COLUMN unsafe, DROP COLUMN pauses;
   `)

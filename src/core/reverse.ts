@@ -4,6 +4,7 @@
  * columns whose forward image differs from what PostgreSQL says (trap H21).
  */
 import type { Phase } from './operator.ts'
+import type { Affinity } from './codec/decode.ts'
 import type { Chunk, KeySet, SetAside, TableBatch } from './ports.ts'
 import type { TableSpec } from './table.ts'
 
@@ -24,6 +25,8 @@ export interface RowImages {
   images(table: TableSpec, keys: readonly string[]): Promise<TableBatch & Disposable>
   /** The next rows of a table in the order of its scan key. */
   range(table: TableSpec, after: string | undefined): Promise<Chunk>
+  /** Of a key's column, which decides whether a whole number is an integer or a real there; undefined: not known. */
+  affinity?(table: TableSpec, column: string): Affinity | undefined
 }
 
 /** What one row of SQLite lacks to be equal to PostgreSQL's. */
@@ -58,7 +61,10 @@ export type ReverseReadResult =
   | { readonly kind: 'empty' }
   /** The token is not there: PostgreSQL has forgotten commits that SQLite has. Everything is compared. */
   | { readonly kind: 'forgotten'; readonly reason: string }
-  /** The tables on PostgreSQL are not those that the decision left (trap P9). */
+  /**
+   * The tables on PostgreSQL are not those that the decision left (trap P9). Where it is not fatal it is told once a
+   * process, what it may have changed is compared by itself, and the next read goes on.
+   */
   | { readonly kind: 'drift'; readonly reason: string; readonly fatal: boolean }
 
 export interface ReverseLag {
@@ -70,9 +76,15 @@ export interface ReverseLag {
 }
 
 export interface ReverseExtras {
-  /** Rows that are compared although nobody changed them: to be tried again. */
+  /**
+   * Rows that are compared although nobody changed them: to be tried again. Each of them is told, so that what was set
+   * aside can be let go: as gone where PostgreSQL does not have it, else by a patch, without values where it is equal.
+   */
   readonly also?: readonly KeySet[] | undefined
-  /** Names in the source of tables that are compared whole: after TRUNCATE, or when in doubt. */
+  /**
+   * Names in the source of tables that are compared whole: after TRUNCATE, or when in doubt. Where every table is
+   * named, the position that is read from proves nothing and need not: that is the way on from `forgotten`.
+   */
   readonly whole?: readonly string[] | undefined
 }
 

@@ -1,11 +1,16 @@
+import { type Affinity, decodeSql } from '../core/codec/decode.ts'
 import { literal, quote } from '../core/quote.ts'
-import type { TableSpec } from '../core/table.ts'
+import type { KeyColumn, TableSpec } from '../core/table.ts'
 
-/** A value of a key: its SQL, and its type in the target. */
-export interface KeyField {
+/** A value of a key: its SQL, its type in the target, and how the source spells it. */
+export interface KeyField extends Pick<KeyColumn, 'type' | 'codec'> {
   readonly x: string
-  readonly type: string
+  /** Of the source's column, which turns a whole number into an integer, or into a real; undefined: not known. */
+  readonly affinity?: Affinity | undefined
 }
+
+/** What SQLite makes of numbers in a key's column, where that is known. */
+export type KeyAffinity = (column: KeyColumn) => Affinity | undefined
 
 const WHOLE: Readonly<Record<string, readonly [low: string, high: string]>> = {
   smallint: ['-32768', '32767'],
@@ -17,9 +22,14 @@ const WHOLE: Readonly<Record<string, readonly [low: string, high: string]>> = {
  * SQL of a row's key exactly as `encodeKey` of core/key.ts writes it, so that both engines name a row by one text.
  * `alias` names anything that has the table's key columns.
  */
-export function keyTextSql(table: TableSpec, alias: string): string {
+export function keyTextSql(table: TableSpec, alias: string, affinity?: KeyAffinity): string {
   return encodedSql(
-    table.key.columns.map((column) => ({ x: `${alias}.${quote(column.target)}`, type: column.type })),
+    table.key.columns.map((column) => ({
+      x: `${alias}.${quote(column.target)}`,
+      type: column.type,
+      codec: column.codec,
+      affinity: affinity?.(column),
+    })),
   )
 }
 
@@ -28,22 +38,35 @@ export function encodedSql(fields: readonly KeyField[]): string {
   return `('[' || ${fields.map(encodedField).join(` || ',' || `)} || ']')`
 }
 
-function encodedField({ x, type }: KeyField): string {
+function encodedField({ x, type, codec, affinity }: KeyField): string {
+  const text = (value: string): string => `to_json('t' || ${value})::text`
   if (type in WHOLE) return `'"i' || ${x} || '"'`
   if (type === 'boolean') return `CASE WHEN ${x} THEN '"i1"' ELSE '"i0"' END`
-  if (type === 'bytea') return `'"b' || encode(${x}, 'hex') || '"'`
-  if (type === 'double precision') return `'"r' || encode(float8send(${x}), 'hex') || '"'`
+  if (type === 'bytea') return `'"${codec === 'hex' ? 't' : 'b'}' || encode(${x}, 'hex') || '"'`
+  if (type === 'uuid' && (codec === 'hex' || codec === 'bytes'))
+    return `'"${codec === 'hex' ? 't' : 'b'}' || replace(${x}::text, '-', '') || '"'`
+  const real = `'"r' || encode(float8send(${x}::float8), 'hex') || '"'`
+  if (type === 'double precision') {
+    if (affinity !== 'INTEGER' && affinity !== 'NUMERIC') return real
+    return `CASE WHEN abs(${x}) < 9.2e18 AND ${x} = trunc(${x}) THEN '"i' || ${x}::numeric::int8 || '"' ELSE ${real} END`
+  }
   if (type.startsWith('numeric')) {
-    // 1 and 1.0 of SQLite are two storage classes; the digits after the point tell them apart, where the type has
-    // no digits of its own.
-    const integral = type === 'numeric' ? `scale(${x}) = 0` : `${x} = trunc(${x})`
+    if (affinity === 'REAL') return real
+    // 1 and 1.0 of SQLite are two storage classes; the digits after the point tell them apart, where neither the type
+    // nor the source's column has a say.
+    const apart = type === 'numeric' && affinity !== 'INTEGER' && affinity !== 'NUMERIC'
+    const integral = apart ? `scale(${x}) = 0` : `${x} = trunc(${x})`
     return (
       `CASE WHEN ${integral} AND ${x} BETWEEN ${WHOLE.bigint?.[0]} AND ${WHOLE.bigint?.[1]} ` +
-      `THEN '"i' || trunc(${x}) || '"' ELSE '"r' || encode(float8send(${x}::float8), 'hex') || '"' END`
+      `THEN '"i' || trunc(${x}) || '"' ELSE ${real} END`
     )
   }
+  if (codec === 'epoch_s' || codec === 'epoch_ms') {
+    const count = decodeSql({ type, codec }, x)
+    return `CASE WHEN ${count} !~ '\\.' THEN '"i' || ${count} || '"' ELSE ${text(`${x}::text`)} END`
+  }
   // JSON.stringify and PostgreSQL escape the same characters in the same way.
-  return `to_json('t' || ${x}::text)::text`
+  return text(`${x}::text`)
 }
 
 /**
@@ -51,16 +74,33 @@ function encodedField({ x, type }: KeyField): string {
  * hold such a value, so that no row of the target can have it. Calls `pg_temp.slipway_refusal` for unusual types
  * (see sift.ts).
  */
-export function decodedSql(columns: readonly { readonly type: string }[], key: string): string[] {
+export function decodedSql(columns: readonly Pick<KeyColumn, 'type' | 'codec'>[], key: string): string[] {
   // The operator ->> refuses U+0000, which PostgreSQL's text cannot hold.
   const fits = `(${key}) !~ ${literal('(^|[^\\\\])(\\\\\\\\)*\\\\u0000')}`
-  return columns.map(({ type }, index) =>
-    decodedField(type, `(CASE WHEN ${fits} THEN (${key})::json->>${index} END)`),
+  return columns.map(({ type, codec }, index) =>
+    decodedField(type, codec, `(CASE WHEN ${fits} THEN (${key})::json->>${index} END)`),
   )
 }
 
-function decodedField(type: string, v: string): string {
+/** Seconds since 1970 of 0001-01-01 and of the end of 9999. */
+const CALENDAR = ['-62135596800', '253402300799'] as const
+
+function decodedField(type: string, codec: KeyColumn['codec'], v: string): string {
   const rest = `substr(${v}, 2)`
+  if (type === 'uuid' && codec === 'bytes') return `CASE WHEN ${v} ~ '^b[0-9a-f]{32}$' THEN ${rest}::uuid END`
+  if (type === 'uuid' && codec === 'hex') return `CASE WHEN ${v} ~ '^t[0-9a-f]{32}$' THEN ${rest}::uuid END`
+  if (type === 'bytea' && codec === 'hex')
+    return `CASE WHEN ${v} ~ '^t([0-9a-f]{2})*$' THEN decode(${rest}, 'hex') END`
+  if (codec === 'epoch_s' || codec === 'epoch_ms') {
+    const [unit, factor] = codec === 'epoch_s' ? ['second', '1'] : ['millisecond', '1000']
+    const [low, high] = CALENDAR.map((second) => `${second}::bigint * ${factor}`)
+    const epoch = `${literal('1970-01-01')}::${type}`
+    return (
+      `CASE WHEN ${v} ~ '^i-?[0-9]{1,17}$' THEN CASE WHEN ${rest}::bigint BETWEEN ${low} AND ${high} ` +
+      `THEN (${epoch} + ${rest}::bigint * interval '1 ${unit}')::${type} END ` +
+      `WHEN left(${v}, 1) = 't' AND pg_temp.slipway_refusal(${rest}, ${literal(type)}, true) IS NULL THEN ${rest}::${type} END`
+    )
+  }
   const whole = WHOLE[type]
   if (whole !== undefined) {
     const [low, high] = whole

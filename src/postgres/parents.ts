@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { literal, quote } from '../core/quote.ts'
-import type { TableSpec } from '../core/table.ts'
+import type { KeyColumn, TableSpec } from '../core/table.ts'
 import { targetName } from './dormant.ts'
 import { hasDuplicates, judgedUniques, release } from './duplicates.ts'
 import { decodedSql, encodedSql, keyTextSql, shownKeySql } from './key-text.ts'
@@ -11,8 +11,8 @@ import { sameKey } from './stage.ts'
 interface Link {
   readonly child: TableSpec
   readonly parent: TableSpec
-  /** The child's columns in the order of the parent's key, with their types. */
-  readonly columns: readonly { readonly name: string; readonly type: string }[]
+  /** The child's columns in the order of the parent's key, with their types and the parent's spelling. */
+  readonly columns: readonly ({ readonly name: string } & Pick<KeyColumn, 'type' | 'codec'>)[]
 }
 
 /** What is done before a table of the target is changed; `gone` and `rows` are stage tables. */
@@ -40,7 +40,7 @@ export function linksOf(tables: readonly TableSpec[]): Link[] {
         const at = key.parentColumns.findIndex((name) => same(name, part.name))
         const column = child.columns.find((each) => same(each.name, key.columns[at] ?? ''))
         if (column === undefined || family(column.type) !== family(part.type)) return []
-        return [{ name: column.target, type: column.type }]
+        return [{ name: column.target, type: column.type, codec: part.codec }]
       })
       return columns.length === parent.key.columns.length ? [{ child, parent, columns }] : []
     }),
@@ -55,7 +55,7 @@ function followers(link: Link, from: string): string {
 
 /** Rows of a stage whose parent is set aside. */
 function arrived(link: Link, stage: string, migration: string): string {
-  const of = encodedSql(link.columns.map(({ name, type }) => ({ x: `c.${quote(name)}`, type })))
+  const of = encodedSql(link.columns.map(({ name, type, codec }) => ({ x: `c.${quote(name)}`, type, codec })))
   return followers(
     link,
     `JOIN ${stage} s ON ${sameKey(link.child, 's', 'c')}

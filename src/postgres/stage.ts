@@ -65,9 +65,9 @@ function refusedValue(error: unknown, table: TableSpec): Failure | undefined {
 /**
  * `rows`: whole rows in the target's own types. `mixed`: the same with text for types that PostgreSQL has to judge,
  * `text`: with text for all, which takes every line. `gone` and `mended`: keys of rows that go, by a batch and by a
- * repair.
+ * repair. `touched` and `seen`: keys of the way back, to be looked at and met already.
  */
-export type StageKind = 'rows' | 'mixed' | 'text' | 'gone' | 'mended'
+export type StageKind = 'rows' | 'mixed' | 'text' | 'gone' | 'mended' | 'touched' | 'seen'
 
 /**
  * Temporary tables of one session in which rows arrive before they are merged. Made at first use, emptied by each

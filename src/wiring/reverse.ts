@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { Config } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import type { ReverseStream } from '../core/reverse.ts'
+import { noteUnsafe } from '../postgres/control-notes.ts'
 import { ReverseReader } from '../postgres/reverse-reader.ts'
 import { SqliteImages } from '../sqlite/images.ts'
 import { checkFile, openReader, readFacts } from '../sqlite/open.ts'
@@ -90,11 +91,11 @@ export class ReverseFactory {
       doubt: control.unsafe.get('whole'),
       unsafe: async (code, reason) => {
         warn(`a rollback is not safe: ${reason}`)
-        await target.control.noteUnsafe(code, reason)
+        await noteUnsafe(target.connection, target.control, code, reason)
         await refresh()
       },
       safe: async () => {
-        await target.control.noteUnsafe('whole', undefined)
+        await noteUnsafe(target.connection, target.control, 'whole', undefined)
         await refresh()
       },
       told: (reason) => warn(reason),

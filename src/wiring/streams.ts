@@ -1,9 +1,11 @@
-import { type Standing, standingOf } from '../core/authority.ts'
+import type { Standing } from '../core/authority.ts'
 import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import type { ReverseStream } from '../core/reverse.ts'
 import type { SourceFence, TargetGate } from '../core/switching.ts'
+import { followEpoch } from '../postgres/control-notes.ts'
+import { look } from '../switchover/look.ts'
 import type { ForwardFactory } from './forward.ts'
 import type { ReverseFactory } from './reverse.ts'
 import type { TargetSession } from './session.ts'
@@ -46,7 +48,7 @@ export class Streams implements StreamFactory {
   }
 
   async open(anew: Anew | undefined, signal: AbortSignal): Promise<Stream | ReverseStream> {
-    const { forward, reverse, target, gate, idle, recover, leads } = this.#deps
+    const { forward, reverse, target, fence, gate, idle, recover, leads } = this.#deps
     await idle(signal)
     signal.throwIfAborted()
     let standing = await this.#standing()
@@ -56,19 +58,26 @@ export class Streams implements StreamFactory {
     }
     if (standing.kind === 'divided') throw await this.#close(standing)
     await leads()
-    if (standing.kind === 'postgres') return await reverse.open(signal)
+    if (standing.kind === 'postgres') return await reverse.open()
     if (standing.kind === 'sqlite' && standing.behind)
-      await target.control.follow(this.#deps.fence.notes().epoch)
+      await followEpoch(target.connection, target.control, fence.notes().epoch)
     const control = await target.control.read()
     if (control?.awake === true) await gate.sleepAgain()
     return await forward.open(anew, signal)
   }
 
   async #standing(): Promise<Standing> {
-    const control = await this.#deps.target.control.refresh()
-    if (control === undefined || control.phase === 'new' || control.phase === 'snapshotting')
-      return { kind: 'sqlite', behind: false }
-    return standingOf(this.#deps.fence.notes(), control)
+    const { target, fence } = this.#deps
+    await target.control.refresh()
+    const { standing } = await look({
+      sqlite: () => fence.notes(),
+      postgres: async () => {
+        const now = await target.control.read()
+        if (now === undefined) throw forgotten()
+        return now
+      },
+    })
+    return standing
   }
 
   /** Neither side goes on by itself: what was put back is closed, and a person decides (trap H15). */
@@ -92,4 +101,12 @@ export class Streams implements StreamFactory {
       remedy: standing.remedy,
     })
   }
+}
+
+function forgotten(): Failure {
+  return new Failure({
+    code: 'control_missing',
+    policy: 'transient',
+    message: 'the server has forgotten this migration: it is set up again',
+  })
 }
