@@ -44,8 +44,11 @@ export interface SwitchStep {
 
 /** The current or last run: the answer of `GET /switchover`, and of a POST that waited for its end. */
 export interface SwitchRun {
-  /** none: there never was one. refused: guards. undone: nothing changed, writes are open. */
-  readonly state: 'none' | 'running' | 'done' | 'undone' | 'refused' | 'dry_run'
+  /**
+   * none: there never was one. refused: guards. undone: nothing changed, writes are open. displaced: another process
+   * took the migration over in the middle, and ends it either way.
+   */
+  readonly state: 'none' | 'running' | 'done' | 'undone' | 'displaced' | 'refused' | 'dry_run'
   readonly passage: Passage
   readonly attempt: number
   readonly from: Authority
