@@ -1,17 +1,16 @@
 /** What the guards of a change of authority ask of SQLite. Nothing here writes, and nothing holds a lock for long. */
 import { statfs } from 'node:fs/promises'
-import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate } from 'node:timers/promises'
 import { Failure } from '../core/errors.ts'
 import type { DiskFacts, OrphanFacts, SourceGuardFacts } from '../core/guard-facts.ts'
 import { quote } from '../core/quote.ts'
 import type { SourceForeignKey, SourceTable } from '../core/source-schema.ts'
 import { canary, compileErrorOf, isIntact, readControl } from './capture.ts'
 import { sourceTable } from './introspect.ts'
-import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
+import { isSqliteError, openReader, type Sqlite, sourceFailure } from './open.ts'
 import type { ReaderGate } from './reader-gate.ts'
+import { openLocker, takeWriteLock } from './write-lock.ts'
 
-/** Between two tries at the write lock. */
-const AGAIN_MS = 5
 /** Rows of a child that are looked up at a time. */
 const WINDOW = 20_000
 
@@ -26,7 +25,7 @@ interface CaptureProbe {
 
 /**
  * Whether capture is as it was installed and logs: on each table one row is set to itself under a short write lock,
- * seen in the changelog, and rolled back. Where another writer holds the lock all the time, that is a fault as well.
+ * seen in the changelog, and rolled back. Throws Failure `source_locked` where another writer holds the lock all the time.
  */
 export async function readSourceGuardFacts(probe: CaptureProbe): Promise<SourceGuardFacts> {
   // As long as a reader is open the writer does not checkpoint when it closes.
@@ -37,12 +36,13 @@ export async function readSourceGuardFacts(probe: CaptureProbe): Promise<SourceG
     const capture = isIntact(reader, control)
       ? []
       : ['the schema or a trigger was changed since capture was installed']
-    const writer = openWriter(probe.path)
+    const writer = openLocker(probe.path)
     try {
-      writer.pragma('busy_timeout = 0')
       let lockMs = 0
       for (const table of probe.tables) {
-        lockMs = Math.max(lockMs, await lock(writer, probe))
+        const askedAt = performance.now()
+        await takeWriteLock(writer, probe.waitMs, probe.signal)
+        lockMs = Math.max(lockMs, performance.now() - askedAt)
         try {
           const fault = tryOut(writer, table)
           if (fault !== undefined) capture.push(fault)
@@ -75,30 +75,6 @@ function tryOut(writer: Sqlite, table: SourceTable): string | undefined {
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     return error.message.replace('; nothing was installed', '')
-  }
-}
-
-/** BEGIN IMMEDIATE without stopping the event loop; returns how long it took, ms. */
-async function lock(writer: Sqlite, { path, waitMs, signal }: CaptureProbe): Promise<number> {
-  const startedAt = performance.now()
-  for (;;) {
-    signal.throwIfAborted()
-    try {
-      writer.exec('BEGIN IMMEDIATE')
-      return performance.now() - startedAt
-    } catch (error) {
-      if (!/^SQLITE_(BUSY|LOCKED)/.test((error as { code?: string }).code ?? '')) throw error
-      if (performance.now() - startedAt > waitMs) {
-        throw new Failure({
-          code: 'source_locked',
-          policy: 'transient',
-          message: `${path}: another process has held the write lock for ${waitMs} ms`,
-          remedy: 'Find the process that holds a write transaction open, and end it.',
-          cause: error,
-        })
-      }
-      await sleep(AGAIN_MS, undefined, { signal })
-    }
   }
 }
 
