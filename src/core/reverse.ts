@@ -3,8 +3,9 @@
  * `pg_snapshot`; a batch is what is visible in a newer one and not in the older one (trap P8), and of each row only the
  * columns whose forward image differs from what PostgreSQL says (trap H21).
  */
-import type { Phase } from './operator.ts'
+
 import type { Affinity } from './codec/decode.ts'
+import type { Phase } from './operator.ts'
 import type { Chunk, KeySet, SetAside, TableBatch } from './ports.ts'
 import type { TableSpec } from './table.ts'
 

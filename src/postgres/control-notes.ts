@@ -1,7 +1,7 @@
 import { quote } from '../core/quote.ts'
+import type { Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { displaced } from './control.ts'
-import type { Connection } from './connection.ts'
 
 /** Why a rollback would lose or change something, by code; without a reason the note goes. As the holder. */
 export async function noteUnsafe(
@@ -33,7 +33,10 @@ export async function followEpoch(connection: Connection, control: Control, epoc
       [control.migration, epoch, control.holder],
     )
     if (rows[0] === undefined) throw displaced()
-    await client.query('SELECT setval($1::regclass, $2)', [`slipway.${quote(`gate_${rows[0].id}`)}`, 2 * epoch])
+    await client.query('SELECT setval($1::regclass, $2)', [
+      `slipway.${quote(`gate_${rows[0].id}`)}`,
+      2 * epoch,
+    ])
   })
   control.enterEpoch(epoch)
 }

@@ -258,6 +258,21 @@ export async function quarantineCounts(
   })
 }
 
+/** Rows that a switchover waits for, by table. */
+export async function quarantineBlocking(
+  connection: Connection,
+  migration: string,
+): Promise<{ readonly table: string; readonly rows: number }[]> {
+  return await connection.use(async (client) => {
+    const { rows } = await client.query(
+      `SELECT tbl AS "table", count(*)::int AS rows FROM slipway.quarantine
+       WHERE migration = $1 AND direction = 'forward' AND blocking GROUP BY tbl ORDER BY tbl`,
+      [migration],
+    )
+    return rows
+  })
+}
+
 /** The answer of `GET /quarantine`: `limit` entries at the most. */
 export async function readQuarantine(
   connection: Connection,

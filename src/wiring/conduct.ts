@@ -32,6 +32,9 @@ export interface ConductDeps {
   /** Ids given out by SQLite (switchover) or by PostgreSQL (rollback, after a crash). */
   readonly usedBySqlite: () => UsedIds
   readonly usedByPostgres: () => Promise<UsedIds>
+  readonly begun: (notes: Notes) => void
+  /** Locks are gone, and nobody waits for this any more. */
+  readonly ended: () => void
   readonly maxPauseMs: number
   /** Where the notes stand as the run begins, or as a crash left them. */
   readonly notes: SourceNotes
@@ -54,6 +57,7 @@ abstract class Base {
 
   async begin(): Promise<void> {
     this.attempt = await this.deps.gate.begin(this.passage)
+    this.deps.begun(this.attempt)
     if (this.passage === 'switchover') await this.deps.gate.prepare()
   }
 
@@ -83,18 +87,32 @@ abstract class Base {
     const open = this.decision
     this.decision = undefined
     await open?.[Symbol.asyncDispose]()
-    return await this.deps.gate.undo(this.passage, this.before)
+    const answer = await this.deps.gate.undo(this.passage, this.before)
+    await crashPoint(`${this.passage}.undo_committed`)
+    return answer
+  }
+
+  /** Once it is decided, by this process or by one that is gone. */
+  protected async finished(lock: SourceLock): Promise<void> {
+    await lock.commit()
+    this.#drop()
+  }
+
+  /** The decision's COMMIT, sent once. */
+  protected async send(decision: Decision): Promise<void> {
+    await crashPoint(`${this.passage}.decide_proposed`)
+    const answer = decision.commit()
+    // Whoever does not wait for it must not see it as unhandled.
+    answer.catch(() => undefined)
+    await crashPoint(`${this.passage}.decide_sent`)
+    await answer
+    this.decision = undefined
   }
 
   /** The lock, where a failure or a crash took it. */
   protected async locked(signal: AbortSignal): Promise<SourceLock> {
     this.lock ??= await this.deps.fence.lock(this.deps.maxPauseMs, signal)
     return this.lock
-  }
-
-  protected async finished(lock: SourceLock): Promise<void> {
-    await lock.commit()
-    this.#drop()
   }
 
   #drop(): void {
@@ -120,6 +138,7 @@ abstract class Base {
     const open = this.decision
     this.decision = undefined
     this.letGo()
+    this.deps.ended()
     await open?.[Symbol.asyncDispose]()
   }
 }
@@ -142,8 +161,8 @@ export class SwitchoverConduct extends Base implements Conduct {
     const lock = await this.locked(signal)
     await this.deps.inspect(lock)
     lock.raise({ epoch: this.before + 1, attempt: this.begun.attempt })
-    crashPoint('switchover.fence_raised')
     await lock.commit({ ms: this.deps.maxPauseMs, signal })
+    await crashPoint('switchover.fence_committed')
   }
 
   async decide(signal: AbortSignal): Promise<void> {
@@ -152,9 +171,7 @@ export class SwitchoverConduct extends Base implements Conduct {
     const { position } = await this.decision.propose(usedBySqlite())
     this.#position = position
     signal.throwIfAborted()
-    crashPoint('switchover.proposed')
-    await this.decision.commit()
-    this.decision = undefined
+    await this.send(this.decision)
   }
 
   #position: ReversePosition | undefined
@@ -167,9 +184,9 @@ export class SwitchoverConduct extends Base implements Conduct {
     if (authority !== 'postgres') {
       const position = this.#position ?? (await this.deps.start())
       lock.lead({ from: { authority: 'none', epoch, attempt }, epoch, attempt, position })
-      crashPoint('switchover.noted')
     }
     await this.finished(lock)
+    await crashPoint('switchover.settle_committed')
     this.letGo()
   }
 
@@ -180,7 +197,6 @@ export class SwitchoverConduct extends Base implements Conduct {
       // Our own attempt's fence, or the one that a crash left: never one that was raised since.
       const own = this.attempt?.attempt ?? this.deps.notes.attempt
       lock.lower({ from: { authority: 'none', epoch, attempt: own }, epoch: epoch - 1, attempt })
-      crashPoint('switchover.lowered')
       await this.finished(lock)
     }
     this.letGo()
@@ -208,7 +224,6 @@ export class RollbackConduct extends Base implements Conduct {
     const { used } = await this.decision.propose(new Map())
     const lock = await this.locked(signal)
     this.#prepare(lock, used)
-    crashPoint('rollback.prepared')
   }
 
   #prepare(lock: SourceLock, used: UsedIds): void {
@@ -220,8 +235,7 @@ export class RollbackConduct extends Base implements Conduct {
 
   async decide(): Promise<void> {
     if (this.decision === undefined) throw new Error('the gate is not held')
-    await this.decision.commit()
-    this.decision = undefined
+    await this.send(this.decision)
   }
 
   async settle(signal: AbortSignal): Promise<void> {
@@ -229,8 +243,8 @@ export class RollbackConduct extends Base implements Conduct {
       const used = await this.deps.usedByPostgres()
       this.#prepare(await this.locked(signal), used)
     }
-    crashPoint('rollback.settling')
     await this.finished(await this.locked(signal))
+    await crashPoint('rollback.settle_committed')
     this.letGo()
   }
 

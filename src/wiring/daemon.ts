@@ -6,10 +6,14 @@ import { Replicator } from '../replication/replicator.ts'
 import type { Run } from '../verify/run.ts'
 import { Verifier, type VerifyStore } from '../verify/verifier.ts'
 import { ForwardFactory } from './forward.ts'
+import { Hooks } from './hooks.ts'
 import { DaemonOperator } from './operator.ts'
 import { readPause } from './pause-file.ts'
 import { Records } from './records.ts'
 import { openTarget, type TargetSession } from './session.ts'
+import type { Streams } from './streams.ts'
+import { SwitchDesk, type SwitchParts } from './switch-desk.ts'
+import { createSwitching } from './switching.ts'
 
 /** A server that starts together with the daemon may need a moment; a wrong setting should not look like one. */
 const START_PATIENCE_MS = 5_000
@@ -21,6 +25,8 @@ const STOP_PATIENCE_MS = 4_000
 export function createDaemon(config: Config, options: DaemonOptions): Daemon {
   let target: TargetSession | undefined
   let factory: ForwardFactory | undefined
+  let streams: Streams | undefined
+  let parts: SwitchParts | undefined
   const stop = new AbortController()
   const failed = Promise.withResolvers<never>()
   failed.promise.catch(() => undefined)
@@ -30,6 +36,9 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
     phase: (phase, previous) => {
       options.observer.phase(phase, previous)
       operator.events.phase(phase, previous)
+      const control = factory?.facts.control
+      if (control !== undefined)
+        hooks.tell('phase', { phase, authority: control.authority, epoch: control.epoch })
     },
     copied: (table) => {
       options.observer.copied(table)
@@ -48,6 +57,7 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       acquire: () => made().acquire(),
       open: async (anew, signal) => {
         await verifier.load()
+        await desk.load()
         return await made().open(anew, signal)
       },
       heartbeat: async () => {
@@ -60,7 +70,22 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
     pollMs: config.pollMs,
     startPatienceMs: START_PATIENCE_MS,
   })
+  const hooks = new Hooks({
+    settings: config,
+    step: (text) => options.observer.step(text),
+    warn: (text, facts) => options.observer.warn(text, facts),
+  })
+  const desk = new SwitchDesk({
+    config,
+    replicator,
+    observer,
+    hooks,
+    facts: () => factory?.facts,
+    parts: () => parts,
+    changed: (run) => operator.events.switched(run),
+  })
   const operator = new DaemonOperator({
+    desk,
     config,
     replicator,
     verifier,
@@ -69,9 +94,9 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
     facts: () => factory?.facts,
     target: () => target && { server: target.server, holder: target.control.holder },
   })
-  function made(): ForwardFactory {
-    if (factory === undefined) throw new Error('the daemon has not been started')
-    return factory
+  function made(): Streams {
+    if (streams === undefined) throw new Error('the daemon has not been started')
+    return streams
   }
   async function run(): Promise<void> {
     for (const reason of readPause(config.stateDir)) {
@@ -85,6 +110,9 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       backup: options.backup,
       observer,
     })
+    const made = createSwitching({ config, target, factory, replicator, verifier, observer, desk })
+    parts = made.parts
+    streams = made.streams
     await replicator.run(stop.signal)
   }
   return {
@@ -94,11 +122,15 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       running.catch((error: unknown) => failed.reject(error))
     },
     stop: async () => {
+      // What is not decided is undone while the sessions are there; what is decided is finished.
+      await desk.stop()
+      await hooks.stop()
       stop.abort()
       // A server that does not answer is not waited for: what is not committed is done again at the next start.
       const cut = setTimeout(() => target?.cut(), STOP_PATIENCE_MS)
       await running?.catch(() => undefined)
       clearTimeout(cut)
+      parts?.fence[Symbol.dispose]()
       await target?.[Symbol.asyncDispose]()
     },
     failed: failed.promise,

@@ -1,5 +1,5 @@
 import type { Config } from '../core/config.ts'
-import { Failure, messageOf } from '../core/errors.ts'
+import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type {
   ChangesReport,
@@ -12,21 +12,18 @@ import type {
   VerifyReport,
   VerifyRequest,
 } from '../core/operator.ts'
-import type { SourceLag } from '../core/ports.ts'
-import { seqToJson } from '../core/position.ts'
+import type { SwitchRequest, SwitchRun } from '../core/switch-run.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { Replicator } from '../replication/replicator.ts'
-import { probePending } from '../sqlite/head.ts'
-import { readWal } from '../sqlite/wal.ts'
 import type { Verifier } from '../verify/verifier.ts'
-import { version } from '../version.ts'
 import type { ForwardFacts } from './forward-facts.ts'
+import { measureLag } from './lag.ts'
 import { forgetPause, rememberPause } from './pause-file.ts'
 import type { Records } from './records.ts'
+import { statusOf } from './status.ts'
+import type { SwitchDesk } from './switch-desk.ts'
 
 const LAG_EVERY_MS = 1_000
-/** A server that owes an answer for longer is said to be silent. */
-const SILENT_MS = 3_000
 
 interface OperatorDeps {
   readonly config: Config

@@ -34,7 +34,12 @@ export class ReverseFactory {
     const { config, target, facts, warn, validate } = this.#deps
     checkFile(config.sqlitePath)
     const control = await target.control.read()
-    if (control === undefined) throw new Failure({ code: 'control_missing', policy: 'transient', message: 'the server has forgotten this migration' })
+    if (control === undefined)
+      throw new Failure({
+        code: 'control_missing',
+        policy: 'transient',
+        message: 'the server has forgotten this migration',
+      })
     facts.control = control
     if (control.phase === 'finalized') {
       throw new Failure({

@@ -18,13 +18,12 @@ interface StreamsDeps {
   readonly reverse: ReverseFactory
   readonly target: TargetSession
   readonly fence: SourceFence
-  readonly gate: TargetGate & {
-    /** After a rollback, outside any pause: what must not act while SQLite leads. */
-    sleepAgain(): Promise<void>
-  }
+  readonly gate: TargetGate
   readonly observer: Observer
   /** Finishes or undoes what a crash left; resolves when one side is open. */
   readonly recover: (standing: Standing, signal: AbortSignal) => Promise<void>
+  /** After a rollback, outside any pause: what must not act while SQLite leads goes to sleep, reverse capture goes. */
+  readonly asleep: () => Promise<void>
   /** Resolves when no change of authority is under way in this process. */
   readonly idle: (signal: AbortSignal) => Promise<void>
   /** Told at each start of a stream: who leads. */
@@ -48,7 +47,7 @@ export class Streams implements StreamFactory {
   }
 
   async open(anew: Anew | undefined, signal: AbortSignal): Promise<Stream | ReverseStream> {
-    const { forward, reverse, target, fence, gate, idle, recover, leads } = this.#deps
+    const { forward, reverse, target, fence, idle, recover, leads, asleep } = this.#deps
     await idle(signal)
     signal.throwIfAborted()
     let standing = await this.#standing()
@@ -62,7 +61,7 @@ export class Streams implements StreamFactory {
     if (standing.kind === 'sqlite' && standing.behind)
       await followEpoch(target.connection, target.control, fence.notes().epoch)
     const control = await target.control.read()
-    if (control?.awake === true) await gate.sleepAgain()
+    if (control?.awake === true) await asleep()
     return await forward.open(anew, signal)
   }
 

@@ -130,10 +130,7 @@ export class WayBack implements Disposable {
   #position = START
   #batches = 0
 
-  constructor(
-    schema: readonly string[],
-    options: { readonly pragmas?: readonly string[] } = {},
-  ) {
+  constructor(schema: readonly string[], options: { readonly pragmas?: readonly string[] } = {}) {
     this.path = this.workspace.file('app.db')
     lead(this.path, schema, options.pragmas)
     this.writer = new ReverseWriter({

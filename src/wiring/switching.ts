@@ -1,0 +1,104 @@
+import type { Config } from '../core/config.ts'
+import { Failure } from '../core/errors.ts'
+import type { Observer } from '../core/observer.ts'
+import { PostgresGate } from '../postgres/gate.ts'
+import { dropReverseCapture, installReverseCapture } from '../postgres/reverse-capture.ts'
+import { SwitchRuns } from '../postgres/switch-store.ts'
+import type { Replicator } from '../replication/replicator.ts'
+import { SqliteFence } from '../sqlite/fence.ts'
+import type { Verifier } from '../verify/verifier.ts'
+import { ConductFactory } from './conduct-factory.ts'
+import { forceRollback } from './force.ts'
+import type { ForwardFactory } from './forward.ts'
+import { GuardDesk } from './guard-desk.ts'
+import { reportOf } from './report-facts.ts'
+import { ReverseFactory } from './reverse.ts'
+import type { TargetSession } from './session.ts'
+import { Streams } from './streams.ts'
+import type { SwitchDesk, SwitchParts } from './switch-desk.ts'
+
+interface SwitchingDeps {
+  readonly config: Config
+  readonly target: TargetSession
+  readonly factory: ForwardFactory
+  readonly replicator: Replicator
+  readonly verifier: Verifier
+  readonly observer: Observer
+  readonly desk: SwitchDesk
+}
+
+const rehearse = async () => []
+const parity = async () => []
+
+/** The parts of a change of authority, and the streams of both directions. */
+export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; streams: Streams } {
+  const { config, target, factory, replicator, verifier, observer, desk } = deps
+  const { facts } = factory
+  const { connection, control } = target
+  const fence = new SqliteFence({
+    path: config.sqlitePath,
+    tables: () => (facts.control?.tables ?? []).map(({ name }) => name),
+  })
+  const gate = new PostgresGate({
+    control,
+    connect: (purpose) => target.connect(purpose),
+    installCapture: async (client, id, tables) => void (await installReverseCapture(client, id, tables)),
+    warn: (text) => observer.warn(text),
+  })
+  const refresh = async (): Promise<void> => {
+    facts.control = (await control.read()) ?? facts.control
+  }
+  const leads = (): 'sqlite' | 'postgres' => (facts.control?.authority === 'postgres' ? 'postgres' : 'sqlite')
+  const runs = new SwitchRuns(connection, config.migrationName)
+  const parts: SwitchParts = {
+    conducts: new ConductFactory({ config, target, facts, replicator, fence, gate }),
+    fence,
+    guards: new GuardDesk({ config, target, facts, replicator, verifier, runs, rehearse, parity }),
+    runs,
+    refresh,
+    pause: async (reason, until) => await (leads() === 'postgres' ? gate : fence).pause(reason, until),
+    finalize: async () => {
+      throw new Failure({ code: 'not_built', message: 'finalize' })
+    },
+    report: (status, past) => reportOf(config, target, status, past),
+    force: async () => {
+      const epoch = await forceRollback(fence)
+      const before = facts.control
+      if (before !== undefined)
+        facts.control = {
+          ...before,
+          ...{ authority: 'sqlite', phase: 'catching_up', epoch, since: new Date().toISOString() },
+        }
+      return epoch
+    },
+    resume: async () => await (leads() === 'postgres' ? gate : fence).resume(),
+  }
+  const streams = new Streams({
+    forward: factory,
+    reverse: new ReverseFactory({
+      config,
+      target,
+      facts,
+      warn: (text) => observer.warn(text),
+      validate: () => gate.validateAwake(),
+    }),
+    target,
+    fence,
+    gate,
+    observer,
+    recover: (standing, signal) => desk.recover(standing, signal),
+    idle: (signal) => desk.idle(signal),
+    leads: async () => {
+      await refresh()
+      await desk.tellAuthority()
+    },
+    asleep: async () => {
+      await gate.sleepAgain()
+      await connection.transaction(async (client) => {
+        await client.query(`SET LOCAL lock_timeout = '5s'`)
+        await dropReverseCapture(client, facts.control?.tables ?? [])
+      })
+    },
+  })
+  return { parts, streams }
+}
