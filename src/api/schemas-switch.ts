@@ -63,7 +63,7 @@ const DONE: SwitchRun = {
 
 export const SwitchRunSchema = Type.Object(
   {
-    state: words(['none', 'running', 'done', 'undone', 'refused', 'dry_run']),
+    state: words(['none', 'running', 'done', 'undone', 'displaced', 'refused', 'dry_run']),
     passage,
     attempt: Count,
     from: authority,

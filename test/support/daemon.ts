@@ -357,12 +357,12 @@ export class Daemon {
     }
   }
 
-  /** Lag zero in phase `replicating`, measured after this call. Ask once nobody writes any more. */
+  /** Lag zero in either direction, measured after this call. Ask once nobody writes any more. */
   async caughtUp(ms = 60_000): Promise<Lag> {
     const asked = Date.now()
     return await this.when(
       'caught up',
-      (lag) => lag.phase === 'replicating' && lag.caught_up && Date.parse(lag.measured_at) >= asked,
+      (lag) => lag.phase === (lag.direction === 'reverse' ? 'switched_over' : 'replicating') && lag.caught_up && Date.parse(lag.measured_at) >= asked,
       ms,
     )
   }

@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest'
+import { Scenario } from '../support/scenario.ts'
+
+test('there and back', async () => {
+  await using scenario = await Scenario.replicating({
+    source: [
+      'CREATE TABLE articles (id INTEGER PRIMARY KEY, title TEXT, created_at TEXT)',
+      "INSERT INTO articles (title, created_at) VALUES ('a', '2026-01-01T00:00:00Z'), ('b', '2026-01-02T00:00:00.123456789Z')",
+    ],
+  })
+  const { daemon } = scenario
+  const answer = await daemon.post('/switchover', {})
+  console.log(JSON.stringify(answer, null, 1).slice(0, 6000))
+  console.log(daemon.process.tail())
+  expect(answer).toMatchObject({ status: 200 })
+  await scenario.postgres("INSERT INTO articles (title) VALUES ('from pg')")
+  await scenario.postgres("UPDATE articles SET title = 'B' WHERE id = 2")
+  await daemon.caughtUp(10_000)
+  console.log(await scenario.write(['SELECT * FROM articles']).then((r) => JSON.stringify(r)))
+  const back = await daemon.post('/rollback', {})
+  console.log(JSON.stringify(back, null, 1).slice(0, 6000))
+  console.log(daemon.process.tail())
+  await scenario.write(["INSERT INTO articles (title) VALUES ('sqlite again')"])
+  await scenario.equalAtLagZero()
+}, 120_000)
