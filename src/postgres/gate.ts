@@ -12,7 +12,7 @@ import { type Dormant, readDormant, targetName } from './dormant.ts'
 import { ANSWER_MS, closeGate, type LockTimes, lockRefused, lockTimes, tablesBusy } from './gate-lock.ts'
 import { HeldSession } from './held-session.ts'
 import { giveHiddenKeys } from './hidden-key.ts'
-import { advanceIdentities } from './identities.ts'
+import { advanceIdentities, checkSequenceRights } from './identities.ts'
 
 /** What begins, decides and undoes: durable when it answers, whatever the server's or the role's default is. */
 const DURABLE = `SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)`
@@ -84,6 +84,7 @@ export class PostgresGate implements TargetGate {
       // Of an earlier time in which PostgreSQL led; capture logs nothing while the gate is closed.
       await client.query('DELETE FROM slipway.changelog WHERE migration = $1', [id])
       // What the role may not do, and what is no number, is told before anybody waits.
+      await checkSequenceRights(client, tables)
       await advanceIdentities(client, tables, new Map())
       await client.query('SAVEPOINT slipway_rehearsal')
       const result = await rehearseWake(client, await readDormant(client, control.migration))
@@ -139,7 +140,7 @@ export class PostgresGate implements TargetGate {
     return await this.#change(async (client) => {
       await client.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE application_name = $1 AND usename = current_user AND pid <> pg_backend_pid()
+         WHERE application_name = $1 AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
            -- Ending this wait would make a commit that a standby does not have.
            AND wait_event IS DISTINCT FROM 'SyncRep'`,
         [sessionName(control.holder, 'decision').slice(0, 63)],
