@@ -33,7 +33,7 @@ async function proposed(holder: Holder, passage: Passage) {
 
 /** The holder of the rig again, through a proxy. */
 async function through(rig: GateRig, proxy: { readonly url: string }): Promise<Holder> {
-  const holder = rig.holder('first', proxy.url)
+  const holder = rig.again(proxy.url)
   await holder.control.acquire(holder.lock)
   return holder
 }
@@ -141,10 +141,7 @@ for (const passage of PASSAGES) {
     await standBefore(rig, passage)
     const admin = await server.connect()
     const { decision, epoch } = await proposed(rig.first, passage)
-    const { rows } = await admin.query(
-      `SELECT pid FROM pg_stat_activity WHERE application_name = 'slipway first decision'`,
-    )
-    const pid = rows[0].pid as number
+    const pid = await rig.decisionPid(admin)
     process.kill(pid, 'SIGSTOP')
     try {
       await expect(decision.commit()).rejects.toMatchObject({ code: 'outcome_unknown' })
