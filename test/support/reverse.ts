@@ -1,4 +1,5 @@
 /** A SQLite file as a switchover leaves it, and batches of the way back as PostgreSQL would hand them out. */
+import { execFileSync } from 'node:child_process'
 import Database from 'better-sqlite3'
 import type { ReverseBatch, ReversePosition, RowPatch } from '../../src/core/reverse.ts'
 import type { ColumnSpec, KeySpec, TableSpec } from '../../src/core/table.ts'
@@ -119,6 +120,15 @@ export function lead(path: string, schema: readonly string[], pragmas: readonly 
     note.run(name, value)
   }
   database.close()
+}
+
+/** As an application does that has a function `shout` and a collation of its own, which slipway does not have. */
+export function applicationWrites(path: string, ...statements: readonly string[]): void {
+  const script =
+    'import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None); ' +
+    'db.create_function("shout", 1, lambda x: x, deterministic=True); ' +
+    'db.create_collation("own", lambda a, b: (a > b) - (a < b)); [db.execute(sql) for sql in sys.argv[2:]]'
+  execFileSync('python3', ['-c', script, path, ...statements])
 }
 
 /** A file in a folder of its own, and the writer on it. */
