@@ -54,7 +54,7 @@ export function explore(world: World, ignore = '-'): Exploration {
     epochs,
   })
   const add = (cells: Cells, parent: number, label: string): number => {
-    const key = Buffer.from(cells.buffer).latin1Slice()
+    const key = Buffer.from(cells.buffer).toString('latin1')
     const id = known.get(key)
     if (id !== undefined) return id
     known.set(key, queue.length)
