@@ -1,8 +1,8 @@
 /**
  * Every world that the machine can come into, together with both engines, crashes, sleep and lost answers: see
  * model.ts. The bounds: two coordinators that are killed, sleep and take over as often as they like; three attempts,
- * which is both passages and one more; one transaction at a time whose answer was lost (two with
- * `SLIPWAY_TEST_FULL=1`, where two attempts suffice to meet the others).
+ * which is both passages and one more, with one transaction at a time whose answer was lost; and two of those with two
+ * attempts. `SLIPWAY_TEST_FULL=1`: two of those with four attempts.
  */
 import { describe, expect, test } from 'vitest'
 import { entryOf, STATES, TRANSITIONS } from '../../src/switchover/machine.ts'
