@@ -138,6 +138,11 @@ export interface Conduct extends AsyncDisposable {
   fence(signal: AbortSignal): Promise<void>
   decide(signal: AbortSignal): Promise<void>
   settle(signal: AbortSignal): Promise<void>
+  /**
+   * Gives up every lock first, then reads SQLite's notes, then asks PostgreSQL. Throws `displaced` where the notes are
+   * not of this change.
+   */
   undo(signal: AbortSignal): Promise<'undone' | 'decided' | 'displaced'>
+  /** Lowers the fence that was there before the undo was asked for, and no other: Failure `fence_stale`. */
   reopen(signal: AbortSignal): Promise<void>
 }

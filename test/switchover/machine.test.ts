@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type ControlNotes, type Notes, standingOf } from '../../src/core/authority.ts'
 import { Failure } from '../../src/core/errors.ts'
@@ -24,6 +26,13 @@ describe('the table', () => {
       for (const event of EVENTS) expect(STATES).toContain(advance(state, event))
     }
     expect(Object.keys(TRANSITIONS).toSorted()).toEqual([...STATES].toSorted())
+  })
+
+  test('is what the page says', async () => {
+    const page = await readFile(join(import.meta.dirname, '../../docs/change-of-authority.md'), 'utf8')
+    const rows = page.split('\n').filter((line) => line.startsWith('| `'))
+    const named = rows.flatMap((row) => [...row.split('|')[1]!.matchAll(/`(\w+)`/g)].map(([, name]) => name))
+    expect(named.toSorted()).toEqual([...STATES].toSorted())
   })
 
   test('has one state for each step, in their order', () => {

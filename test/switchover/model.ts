@@ -50,6 +50,8 @@ export interface World {
   readonly gateIsSequence: boolean
   /** `false`: a coordinator looks at the notes when it starts, and not again. */
   readonly looksAgain: boolean
+  /** `false`: a server that was put back learns SQLite's epoch, and its gate stays as it was. */
+  readonly learnsGate: boolean
   /** What is copied once and put back once, at any time. */
   readonly restores: 'nothing' | 'file' | 'server'
 }
@@ -66,6 +68,7 @@ export const REAL: World = {
   gateLock: true,
   gateIsSequence: true,
   looksAgain: true,
+  learnsGate: true,
   restores: 'nothing',
 }
 
@@ -516,7 +519,7 @@ function idle(cells: Cells, c: number, world: World, then: Then): void {
       next[CE] = next[NE]!
       next[CT] = next[CT]! + 1
       next[CP] = 0
-      next[GATE] = closedIn(next[NE]!)
+      if (world.learnsGate) next[GATE] = closedIn(next[NE]!)
       next[GATE_DURABLE] = next[GATE]!
     })
   } else if (standing.kind === 'sqlite' || standing.kind === 'postgres') {
