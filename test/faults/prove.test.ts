@@ -1,9 +1,10 @@
 /** Histories made by hand: each fault must be found, and a good history must pass. */
 import { expect, test } from 'vitest'
-import { type Acknowledged, type Entry, type History, leaderOf, payloadOf } from './history.ts'
+import { type Acknowledged, type Engine, type Entry, type History, leaderOf, payloadOf } from './history.ts'
 import { type ProblemKind, prove } from './prove.ts'
 
 interface Write extends Entry {
+  readonly engine: Engine
   readonly id: number
   readonly started: number
   readonly ended: number
