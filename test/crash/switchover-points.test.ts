@@ -158,7 +158,7 @@ describe('a change of authority that is struck', () => {
     const compared = await compare(place)
     expect(compared.equal, show(compared)).toBe(true)
     expect(untouched(world.sqlitePath)).toEqual(world.cells)
-    expect(world.slipway.copiesAnew()).toBe(0)
+    expect(world.copiesAnew()).toBe(0)
   })
 })
 

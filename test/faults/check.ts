@@ -46,6 +46,8 @@ export interface CheckResult {
 /** A writer's own driver waits so long for a lock before it gives up. */
 const BUSY_MS = 5000
 const SETTLE_MS = 30_000
+/** By then there was more than one change of either kind. */
+const ENOUGH_ROUNDS = 12
 
 export async function check(options: CheckOptions): Promise<CheckResult> {
   const world = await World.create({
@@ -59,10 +61,14 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
     say: options.say,
   })
   const run = new Run(world, options)
+  // What is stopped or mounted would outlive us.
+  const leave = () => void world[Symbol.asyncDispose]().finally(() => process.exit(130))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, leave)
   try {
     await run.rounds()
     return await run.proof()
   } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, leave)
     await world[Symbol.asyncDispose]()
   }
 }
@@ -171,7 +177,8 @@ class Run {
       if (untouched(world.sqlitePath).join('\n') !== world.cells.join('\n')) {
         this.#problem('cells that nobody wrote have other bytes than at the beginning')
       }
-      await this.#anew()
+      this.#noCopies()
+      this.#noIdling()
     } catch (error) {
       this.#problem(`at the end: ${(error as Error).message}`)
     }
@@ -180,9 +187,18 @@ class Run {
   }
 
   /** A copy made anew heals everything, and hides what was lost on the way. */
-  async #anew(): Promise<void> {
-    const copies = this.#world.slipway.copiesAnew()
+  #noCopies(): void {
+    const copies = this.#world.copiesAnew()
     if (copies > 0) this.#problem(`the daemon copied everything anew ${copies} times`)
+  }
+
+  /** A run in which nothing ever changed hands proves nothing. */
+  #noIdling(): void {
+    if (!this.#options.passages || this.#rounds < ENOUGH_ROUNDS) return
+    for (const passage of ['switchover', 'rollback'] as const) {
+      const done = this.#results.some((one) => one.passage === passage && one.status === 200)
+      if (!done) this.#problem(`not one ${passage} was done in ${this.#rounds} rounds`)
+    }
   }
 
   /** Errors of writers that no fault explains. */

@@ -40,7 +40,7 @@ export async function ask(
   daemon: Daemon,
   passage: Passage,
   options: PassageOptions,
-  ms = 60_000,
+  ms = 90_000,
 ): Promise<PassageResult> {
   const began = now()
   try {

@@ -60,10 +60,6 @@ async function main(): Promise<number> {
   }
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  // Processes that were stopped would outlive us.
-  process.once(signal, () => process.exit(130))
-}
 try {
   process.exitCode = await main()
 } catch (error) {

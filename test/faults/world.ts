@@ -189,6 +189,12 @@ export class World implements AsyncDisposable {
     this.#say(text)
   }
 
+  /** How often a daemon copied everything anew, by its own log: that heals everything, and hides what was lost. */
+  copiesAnew(): number {
+    const logs = this.#daemons.map(({ process }) => process.stderr).join('')
+    return logs.match(/copying anew|copied anew|full difference/g)?.length ?? 0
+  }
+
   /** Logs of every daemon that lived. */
   keepLogs(): void {
     for (const [index, { process }] of this.#daemons.entries()) {
