@@ -1,4 +1,6 @@
 /** One run of the checker: rounds of faults under load until the time is over, then the proof. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { compare, show } from '../support/compare.ts'
 import { now } from './clock.ts'
@@ -167,6 +169,7 @@ class Run {
       const doubtful = reports.flatMap((one) => one.doubtful)
       const place = { sqlitePath: world.sqlitePath, postgresUrl: world.server.url }
       const history = await readHistory(leader, place, { acknowledged, doubtful })
+      writeFileSync(join(world.directory, 'history.json'), JSON.stringify(history))
       const { problems, counts } = prove(history, { balance: TOTAL_BALANCE })
       for (const one of problems.slice(0, 30)) this.#problem(describe(one))
       if (problems.length > 30) this.#problem(`and more: ${JSON.stringify(counts)}`)

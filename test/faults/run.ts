@@ -49,15 +49,15 @@ async function main(): Promise<number> {
   console.log(
     `seed ${options.seed}, ${options.seconds} s, ${options.rate} writes/s. Schedule:\n${schedule.join('\n')}\n`,
   )
-  try {
-    const result = await check({ ...options, directory, say: (line) => console.log(line) })
-    for (const problem of result.problems) console.log(`PROBLEM ${problem}`)
-    console.log(result.summary)
-    return result.ok ? 0 : 1
-  } finally {
+  // However it ends.
+  process.once('exit', () => {
     if (values.keep) console.log(`kept: ${directory}`)
     else rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
-  }
+  })
+  const result = await check({ ...options, directory, say: (line) => console.log(line) })
+  for (const problem of result.problems) console.log(`PROBLEM ${problem}`)
+  console.log(result.summary)
+  return result.ok ? 0 : 1
 }
 
 try {

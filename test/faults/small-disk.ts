@@ -45,7 +45,13 @@ export class SmallDisk implements AsyncDisposable {
       rmSync(join(this.path, `filler-${attempt}`), { force: true })
   }
 
+  /** What lies on it stays in the folder. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.empty()
+    const kept = `${this.path}.kept`
+    await run('cp', ['-a', this.path, kept]).catch(() => {})
     await run('umount', ['-l', this.path]).catch(() => {})
+    await run('cp', ['-a', `${kept}/.`, this.path]).catch(() => {})
+    rmSync(kept, { recursive: true, force: true })
   }
 }
