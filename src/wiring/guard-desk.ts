@@ -24,7 +24,7 @@ import type { TargetSession } from './session.ts'
 const BATCH_CHANGES = 5_000
 const LOOK_MS = 50
 
-interface GuardDeskDeps {
+export interface GuardDeskDeps {
   readonly config: Config
   readonly target: TargetSession
   readonly facts: ForwardFacts

@@ -10,9 +10,10 @@ import type { Verifier } from '../verify/verifier.ts'
 import { ConductFactory } from './conduct-factory.ts'
 import { forceRollback } from './force.ts'
 import type { ForwardFactory } from './forward.ts'
-import { GuardDesk } from './guard-desk.ts'
+import { GuardDesk, type GuardDeskDeps } from './guard-desk.ts'
 import { reportOf } from './report-facts.ts'
 import { ReverseFactory } from './reverse.ts'
+import { rehearseWayBack } from './reverse-rehearsal.ts'
 import type { TargetSession } from './session.ts'
 import { Streams } from './streams.ts'
 import type { SwitchDesk, SwitchParts } from './switch-desk.ts'
@@ -27,7 +28,6 @@ interface SwitchingDeps {
   readonly desk: SwitchDesk
 }
 
-const rehearse = async () => []
 const parity = async () => []
 
 /** The parts of a change of authority, and the streams of both directions. */
@@ -49,6 +49,8 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
     facts.control = (await control.read()) ?? facts.control
   }
   const leads = (): 'sqlite' | 'postgres' => (facts.control?.authority === 'postgres' ? 'postgres' : 'sqlite')
+  const rehearse: GuardDeskDeps['rehearse'] = (tables, signal) =>
+    rehearseWayBack({ connection, path: config.sqlitePath, tables, signal })
   const runs = new SwitchRuns(connection, config.migrationName)
   const parts: SwitchParts = {
     conducts: new ConductFactory({ config, target, facts, replicator, fence, gate }),

@@ -253,9 +253,9 @@ export class Slipway {
   }
 
   /** Starts the daemon and does not wait. */
-  launch(args: readonly string[] = []): Daemon {
+  launch(args: readonly string[] = [], env: Environment = {}): Daemon {
     const daemon = new Daemon(
-      this.spawn(['start', ...args]),
+      this.spawn(['start', ...args], env),
       `http://127.0.0.1:${this.port}`,
       this.env.STATE_DIR ?? '',
     )
