@@ -107,12 +107,21 @@ abstract class Base {
     await crashPoint(`${this.passage}.decide_sent`)
     await answer
     this.decision = undefined
+    await decision[Symbol.asyncDispose]()
   }
 
   /** The lock, where a failure or a crash took it. */
   protected async locked(signal: AbortSignal): Promise<SourceLock> {
-    this.lock ??= await this.deps.fence.lock(this.deps.maxPauseMs, signal)
-    return this.lock
+    if (this.lock !== undefined) return this.lock
+    const lock = await this.deps.fence.lock(this.deps.maxPauseMs, signal)
+    // It came too late: nobody would give it back.
+    if (signal.aborted || this.#closed) {
+      lock[Symbol.dispose]()
+      signal.throwIfAborted()
+      throw new Error('the change of authority has ended')
+    }
+    this.lock = lock
+    return lock
   }
 
   #drop(): void {
@@ -134,7 +143,10 @@ abstract class Base {
     return this.attempt
   }
 
+  #closed = false
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
     const open = this.decision
     this.decision = undefined
     this.letGo()

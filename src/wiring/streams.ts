@@ -26,6 +26,9 @@ interface StreamsDeps {
   readonly asleep: () => Promise<void>
   /** Resolves when no change of authority is under way in this process. */
   readonly idle: (signal: AbortSignal) => Promise<void>
+  readonly busy: () => boolean
+  /** Ends the stream that is open, so that it is opened anew. */
+  readonly turn: () => void
   /** Told at each start of a stream: who leads. */
   readonly leads: () => Promise<void>
 }
@@ -33,6 +36,9 @@ interface StreamsDeps {
 /** Streams in the direction of the authority. What a crash left of a change of authority is settled before. */
 export class Streams implements StreamFactory {
   readonly #deps: StreamsDeps
+  /** Of the stream that is open. */
+  #direction: 'forward' | 'reverse' | undefined
+  #looking = false
 
   constructor(deps: StreamsDeps) {
     this.#deps = deps
@@ -43,11 +49,35 @@ export class Streams implements StreamFactory {
   }
 
   async heartbeat(): Promise<boolean> {
-    return await this.#deps.forward.heartbeat()
+    const held = await this.#deps.forward.heartbeat()
+    if (held) this.#lookAgain()
+    return held
+  }
+
+  /**
+   * A coordinator that slept through its replacement may still raise its fence: nobody but the holder, by looking again,
+   * finds it. And a file or a server that was put back is found while everything runs.
+   */
+  #lookAgain(): void {
+    const { busy, turn } = this.#deps
+    if (this.#direction === undefined || this.#looking || busy()) return
+    const direction = this.#direction
+    this.#looking = true
+    this.#standing()
+      .then((standing) => {
+        const expected = direction === 'forward' ? 'sqlite' : 'postgres'
+        if (standing.kind !== expected && !busy() && this.#direction === direction) turn()
+      })
+      // The stream meets the same fault, and tells it.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#looking = false
+      })
   }
 
   async open(anew: Anew | undefined, signal: AbortSignal): Promise<Stream | ReverseStream> {
     const { forward, reverse, target, fence, idle, recover, leads, asleep } = this.#deps
+    this.#direction = undefined
     await idle(signal)
     signal.throwIfAborted()
     let standing = await this.#standing()
@@ -57,12 +87,18 @@ export class Streams implements StreamFactory {
     }
     if (standing.kind === 'divided') throw await this.#close(standing)
     await leads()
-    if (standing.kind === 'postgres') return await reverse.open()
+    if (standing.kind === 'postgres') {
+      const stream = await reverse.open()
+      this.#direction = 'reverse'
+      return stream
+    }
     if (standing.kind === 'sqlite' && standing.behind)
       await followEpoch(target.connection, target.control, fence.notes().epoch)
     const control = await target.control.read()
     if (control?.awake === true) await asleep()
-    return await forward.open(anew, signal)
+    const stream = await forward.open(anew, signal)
+    this.#direction = 'forward'
+    return stream
   }
 
   async #standing(): Promise<Standing> {

@@ -64,6 +64,10 @@ export class SwitchDesk {
     return current.state === 'none' || this.#last.forced ? this.#last : current
   }
 
+  get busy(): boolean {
+    return this.#coordinator.busy
+  }
+
   get waiting(): Coordinator['waiting'] {
     return this.#coordinator.waiting
   }

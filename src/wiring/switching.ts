@@ -90,6 +90,8 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
     observer,
     recover: (standing, signal) => desk.recover(standing, signal),
     idle: (signal) => desk.idle(signal),
+    busy: () => desk.busy,
+    turn: () => replicator.turn(),
     leads: async () => {
       await refresh()
       await desk.tellAuthority()

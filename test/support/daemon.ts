@@ -362,7 +362,10 @@ export class Daemon {
     const asked = Date.now()
     return await this.when(
       'caught up',
-      (lag) => lag.phase === (lag.direction === 'reverse' ? 'switched_over' : 'replicating') && lag.caught_up && Date.parse(lag.measured_at) >= asked,
+      (lag) =>
+        lag.phase === (lag.direction === 'reverse' ? 'switched_over' : 'replicating') &&
+        lag.caught_up &&
+        Date.parse(lag.measured_at) >= asked,
       ms,
     )
   }
