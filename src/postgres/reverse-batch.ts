@@ -2,12 +2,24 @@ import { Failure } from '../core/errors.ts'
 import type { ReverseBatch, ReversePosition, ReverseTable, RowPatch } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { Connection } from './connection.ts'
-import { RESULTS } from './reverse-compare.ts'
+import { GONE, PATCHES } from './reverse-compare.ts'
 
 /** Rows of a page, and about how many bytes they may weigh. */
-const PAGE_ROWS = 500
+const PAGE_ROWS = 500n
 const PAGE_BYTES = 4 * 1024 * 1024
-const PAGE_KEYS = 5_000
+const PAGE_KEYS = 5_000n
+
+/** Numbers of results, both included. */
+export interface Extent {
+  readonly first: bigint
+  readonly last: bigint
+}
+
+export interface StoredTable {
+  readonly table: TableSpec
+  readonly patches: Extent | undefined
+  readonly gone: Extent | undefined
+}
 
 export interface StoredBatchOptions {
   readonly connection: Connection
@@ -16,8 +28,7 @@ export interface StoredBatchOptions {
   readonly from: ReversePosition
   readonly to: ReversePosition
   readonly changes: number
-  /** By their places in the results. */
-  readonly tables: ReadonlyMap<number, TableSpec>
+  readonly tables: readonly StoredTable[]
 }
 
 /** Patches of a batch, fetched page by page out of the session that computed them. */
@@ -36,10 +47,10 @@ export class StoredBatch implements ReverseBatch {
     this.from = from
     this.to = to
     this.changes = changes
-    this.tables = [...tables].map(([place, table]) => ({
-      table,
-      gone: () => this.#gone(place),
-      patches: () => this.#patches(place),
+    this.tables = tables.map((part) => ({
+      table: part.table,
+      gone: () => this.#gone(part.gone),
+      patches: () => this.#patches(part.patches),
     }))
   }
 
@@ -66,39 +77,30 @@ export class StoredBatch implements ReverseBatch {
     })
   }
 
-  async *#gone(place: number): AsyncIterable<readonly string[]> {
-    for (let last = '0'; ; ) {
-      const rows = await this.#query(
-        `SELECT n, key FROM ${RESULTS} WHERE tbl = $1 AND gone AND n > $2 ORDER BY n LIMIT ${PAGE_KEYS}`,
-        [place, last],
-      )
-      if (rows.length > 0) yield rows.map((row) => row.key as string)
-      if (rows.length < PAGE_KEYS) return
-      last = rows.at(-1)?.n as string
+  async *#gone(extent: Extent | undefined): AsyncIterable<readonly string[]> {
+    if (extent === undefined) return
+    for (let first = extent.first; first <= extent.last; first += PAGE_KEYS) {
+      const rows = await this.#query(`SELECT key FROM ${GONE} WHERE n >= $1 AND n < $2 ORDER BY n`, [
+        first,
+        first + PAGE_KEYS,
+      ])
+      yield rows.slice(0, Number(extent.last - first) + 1).map((row) => row.key as string)
     }
   }
 
-  async *#patches(place: number): AsyncIterable<readonly RowPatch[]> {
-    for (let last = '0'; ; ) {
-      const sizes = await this.#query(
-        `SELECT n, weight FROM ${RESULTS} WHERE tbl = $1 AND NOT gone AND n > $2 ORDER BY n LIMIT ${PAGE_ROWS}`,
-        [place, last],
-      )
-      if (sizes.length === 0) return
-      let count = 0
-      for (let bytes = 0; count < sizes.length; count++) {
-        bytes += Number(sizes[count]?.weight)
-        if (bytes > PAGE_BYTES && count > 0) break
-      }
-      const end = sizes[count - 1]?.n as string
+  async *#patches(extent: Extent | undefined): AsyncIterable<readonly RowPatch[]> {
+    if (extent === undefined) return
+    for (let first = extent.first; first <= extent.last; ) {
+      const most = extent.last - first + 1n
+      // A row that is heavier than a page is one.
       const rows = await this.#query(
-        `SELECT key, is_new, marks, array_to_json(vals)::text AS vals FROM ${RESULTS}
-         WHERE tbl = $1 AND NOT gone AND n > $2 AND n <= $3 ORDER BY n`,
-        [place, last, end],
+        `SELECT key, is_new, marks, array_to_json(vals)::text AS vals
+         FROM (SELECT *, sum(weight) OVER (ORDER BY n) - weight AS before FROM ${PATCHES} WHERE n >= $1 AND n < $2) p
+         WHERE before < ${PAGE_BYTES} ORDER BY n`,
+        [first, first + (most < PAGE_ROWS ? most : PAGE_ROWS)],
       )
       yield rows.map((row) => patchOf(row as unknown as StoredPatch))
-      if (count === sizes.length && count < PAGE_ROWS) return
-      last = end
+      first += BigInt(rows.length)
     }
   }
 }

@@ -16,17 +16,22 @@ const UNREAD = '"_slipway_unread"'
 const ALSO = '"_slipway_also"'
 const HERE = '"_slipway_here"'
 
-/** Where patches wait until they are fetched: they outlive the transaction that computed them. */
-export const RESULTS = 'pg_temp.slipway_reverse'
+/**
+ * Where patches and keys of gone rows wait until they are fetched: they outlive the transaction that computed them. Each
+ * table's have numbers without gaps, so that a page is a range.
+ */
+export const PATCHES = 'pg_temp.slipway_patches'
+export const GONE = 'pg_temp.slipway_gone'
 /** Encoded keys of rows that SQLite has and the codecs have no image of, and of rows that are to be told in any case. */
 export const UNREAD_KEYS = 'pg_temp.slipway_unread'
 export const ALSO_KEYS = 'pg_temp.slipway_also'
 
 /** The tables of a session. `marks` has a letter for each column: `-` equal, `v` a value, `m` a misfit, cut. */
 export const SCRATCH = `
-  CREATE TEMP TABLE IF NOT EXISTS slipway_reverse (
-    n bigint GENERATED ALWAYS AS IDENTITY, tbl int, gone boolean, key text, is_new boolean, marks text, vals text[], weight int,
-    PRIMARY KEY (tbl, gone, n)) ON COMMIT PRESERVE ROWS;
+  CREATE TEMP TABLE IF NOT EXISTS slipway_patches (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tbl int, key text, is_new boolean, marks text, vals text[], weight int) ON COMMIT PRESERVE ROWS;
+  CREATE TEMP TABLE IF NOT EXISTS slipway_gone (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tbl int, key text) ON COMMIT PRESERVE ROWS;
   CREATE TEMP TABLE IF NOT EXISTS slipway_unread (key text) ON COMMIT DELETE ROWS;
   CREATE TEMP TABLE IF NOT EXISTS slipway_also (key text) ON COMMIT DELETE ROWS`
 
@@ -129,38 +134,48 @@ export function keylessSql(page: PageSql): string {
 function resultsSql({ place }: PageSql, rows: string): string {
   // OFFSET keeps each value from being computed once for the result and once for the condition.
   return (
-    `INSERT INTO ${RESULTS} (tbl, gone, key, is_new, marks, vals, weight) ` +
-    `SELECT ${place}, false, c.key, c.is_new, c.marks, c.vals, pg_column_size(c.vals) FROM (${rows} OFFSET 0) c ` +
+    `INSERT INTO ${PATCHES} (tbl, key, is_new, marks, vals, weight) ` +
+    `SELECT ${place}, c.key, c.is_new, c.marks, c.vals, pg_column_size(c.vals) FROM (${rows} OFFSET 0) c ` +
     `WHERE c.is_new OR c.also OR c.marks ~ '[vm]'`
   )
 }
 
-/** Keys that SQLite has and the target has not. */
-export function goneSql(page: PageSql): string {
-  const { table, place } = page
-  return (
-    `INSERT INTO ${RESULTS} (tbl, gone, key, weight) SELECT ${place}, true, k.${KEY}, 0 FROM ${keyPage(page)} k ` +
-    `LEFT JOIN ${targetName(table)} t ON ${sameKey(table, 't', 'k')} ` +
-    `LEFT JOIN ${imagePage(page)} s ON ${sameKey(table, 's', 'k')} ` +
-    `WHERE t.tableoid IS NULL AND (s.${HERE} OR k.${UNREAD})${unknown(page, `k.${KEY}`)}`
-  )
+/** Keys that SQLite has and the target has not: of rows with an image, and of those without. */
+export function goneSql(page: PageSql): string[] {
+  const { table, affinity, unread } = page
+  const absent = (alias: string): string =>
+    `NOT EXISTS (SELECT 1 FROM ${targetName(table)} t WHERE ${sameKey(table, 't', alias)})`
+  const key = keyTextSql(table, 's', affinity)
+  return [
+    keysOut(page, `${key} AS key`, `${imagePage(page)} s WHERE ${absent('s')}${unknown(page, key)}`),
+    ...(unread
+      ? [
+          keysOut(
+            page,
+            `k.${KEY}`,
+            `${keyPage(page)} k WHERE k.${UNREAD} AND ${absent('k')}${unknown(page, `k.${KEY}`)}`,
+          ),
+        ]
+      : []),
+  ]
+}
+
+function keysOut({ place }: Pick<PageSql, 'place'>, key: string, from: string): string {
+  return `INSERT INTO ${GONE} (tbl, key) SELECT ${place}, ${key} FROM ${from}`
 }
 
 /** The same for keys that no row of the target can have. */
 export function impossibleSql(page: PageSql): string {
-  const { table, place, touched, affinity } = page
-  return (
-    `INSERT INTO ${RESULTS} (tbl, gone, key, weight) SELECT ${place}, true, u.key, 0 FROM ${UNREAD_KEYS} u ` +
-    `WHERE NOT EXISTS (SELECT 1 FROM ${touched} k WHERE ${keyTextSql(table, 'k', affinity)} = u.key)${unknown(page, 'u.key')}`
-  )
+  const { table, touched, affinity } = page
+  const possible = `SELECT 1 FROM ${touched} k WHERE ${keyTextSql(table, 'k', affinity)} = u.key`
+  return keysOut(page, 'u.key', `${UNREAD_KEYS} u WHERE NOT EXISTS (${possible})${unknown(page, 'u.key')}`)
 }
 
 /** Keys that are to be told in any case and that neither side has. */
 export function nowhereSql(place: number): string {
-  return (
-    `INSERT INTO ${RESULTS} (tbl, gone, key, weight) SELECT ${place}, true, u.key, 0 FROM ${ALSO_KEYS} u ` +
-    `WHERE NOT EXISTS (SELECT 1 FROM ${RESULTS} r WHERE r.tbl = ${place} AND r.key = u.key)`
-  )
+  const told = (list: string): string =>
+    `NOT EXISTS (SELECT 1 FROM ${list} r WHERE r.tbl = ${place} AND r.key = u.key)`
+  return keysOut({ place }, 'u.key', `${ALSO_KEYS} u WHERE ${told(PATCHES)} AND ${told(GONE)}`)
 }
 
 function unknown({ table, known }: PageSql, key: string): string {

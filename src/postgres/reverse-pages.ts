@@ -1,21 +1,24 @@
 import type pg from 'pg'
+import { isGeneric } from '../core/codec.ts'
 import type { SetAside } from '../core/ports.ts'
 import type { ReverseExtras, RowImages } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { Connection } from './connection.ts'
 import { Merger } from './merge.ts'
+import type { Extent, StoredTable } from './reverse-batch.ts'
 import {
   ALSO_KEYS,
   affinityOfKeys,
+  GONE,
   goneSql,
   impossibleSql,
   keylessSql,
   keysSql,
   newcomersSql,
   nowhereSql,
+  PATCHES,
   type PageSql,
   patchesSql,
-  RESULTS,
   SCRATCH,
   touchSql,
   UNREAD_KEYS,
@@ -50,6 +53,8 @@ export class ReversePages {
   readonly #merger: Merger
   #generation = -1
   #filled = false
+  /** The last page had rows without an image. */
+  #unreadSome = false
 
   constructor(connection: Connection, migration: string, tables: readonly TableSpec[]) {
     this.#connection = connection
@@ -73,8 +78,8 @@ export class ReversePages {
     this.#merger.forget()
   }
 
-  /** Returns the tables with results, by their places there. */
-  async compute(client: pg.ClientBase, work: Work, id: number): Promise<ReadonlyMap<number, TableSpec>> {
+  /** Returns the tables with results, and where those are. */
+  async compute(client: pg.ClientBase, work: Work, id: number): Promise<readonly StoredTable[]> {
     const { generation } = this.#connection
     await this.#merger.quarantine.prepare(client, generation)
     if (this.#generation !== generation) {
@@ -82,7 +87,7 @@ export class ReversePages {
       this.#generation = generation
       this.#filled = true
     }
-    if (this.#filled) await client.query(`TRUNCATE ${RESULTS}`)
+    if (this.#filled) await client.query(`TRUNCATE ${PATCHES}, ${GONE}`)
     this.#filled = false
     // The stages have no statistics, and the target is found by its key: nothing else is worth its start.
     await client.query('SET LOCAL random_page_cost = 1.1; SET LOCAL jit = off')
@@ -94,9 +99,12 @@ export class ReversePages {
       if (whole.has(table.name)) await this.#walk(client, work, table, place, also)
       else await this.#look(client, work, table, place, also, id)
     }
-    const { rows } = await client.query(`SELECT DISTINCT tbl FROM ${RESULTS} ORDER BY tbl`)
-    this.#filled = rows.length > 0
-    return new Map(rows.map(({ tbl }) => [tbl, this.#tables[tbl] as TableSpec]))
+    const [patches, gone] = [await extents(client, PATCHES), await extents(client, GONE)]
+    this.#filled = patches.size + gone.size > 0
+    return this.#tables.flatMap((table, place): StoredTable[] => {
+      const found = { table, patches: patches.get(place), gone: gone.get(place) }
+      return found.patches === undefined && found.gone === undefined ? [] : [found]
+    })
   }
 
   async #stage(client: pg.ClientBase, table: TableSpec, kind: 'rows' | 'text' | 'touched' | 'seen') {
@@ -155,7 +163,7 @@ export class ReversePages {
       const loaded = await this.#load(client, table, found.upserts, found.aside, block > 0)
       const page: PageSql = { ...base, ...loaded, blocks: range, keys: rows.length }
       await client.query(patchesSql(page))
-      await client.query(goneSql(page))
+      for (const sql of goneSql(page)) await client.query(sql)
     }
     if (also.length > 0) await client.query(nowhereSql(place))
   }
@@ -189,7 +197,7 @@ export class ReversePages {
       const page = { ...base, ...loaded, keys: (put.rowCount ?? 0) + loaded.unreadKeys }
       if (page.keys > 0) {
         await client.query(patchesSql(page))
-        await client.query(goneSql(page))
+        for (const sql of goneSql(page)) await client.query(sql)
       }
       if (loaded.unread) await client.query(impossibleSql(page))
       if (chunk.exhausted) break
@@ -223,8 +231,9 @@ export class ReversePages {
     const stage = await this.#stage(client, table, 'rows')
     if (again) {
       // Rows that were deleted would still be read: the stages are emptied for good.
-      const text = await this.#stage(client, table, 'text')
-      await client.query(`TRUNCATE ${stage}, ${text}`)
+      const judged = table.columns.some((column) => isGeneric(column)) || this.#unreadSome
+      const text = judged ? `, ${await this.#stage(client, table, 'text')}` : ''
+      await client.query(`TRUNCATE ${stage}${text}`)
     }
     const { refused } = await this.#merger.load(client, table, lines)
     const unread = [...aside.map(({ key }) => key), ...refused]
@@ -233,4 +242,11 @@ export class ReversePages {
       await client.query(`INSERT INTO ${UNREAD_KEYS} SELECT unnest($1::text[])`, [unread])
     return { images: stage, rows: lines.rows, unread: unread.length > 0, unreadKeys: unread.length }
   }
+}
+
+async function extents(client: pg.ClientBase, results: string): Promise<ReadonlyMap<number, Extent>> {
+  const { rows } = await client.query(
+    `SELECT tbl, min(n)::text AS first, max(n)::text AS last FROM ${results} GROUP BY tbl`,
+  )
+  return new Map(rows.map(({ tbl, first, last }) => [tbl, { first: BigInt(first), last: BigInt(last) }]))
 }

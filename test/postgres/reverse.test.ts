@@ -114,8 +114,8 @@ test('rows are compared though nobody changed them: some by their keys, a table 
   for await (const page of part?.patches() ?? []) told.push(...page)
   expect(told).toEqual([
     '["i5"]',
-    '["i77"]',
     '["t1"]',
+    '["i77"]',
     { key: '["i1"]', isNew: false, values: [[1, 'one']], misfits: [] },
   ])
   const whole = await side.follow({ whole: ['t'], also: [{ table: 't', keys: ['["i78"]', '["i1"]'] }] })
