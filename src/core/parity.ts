@@ -162,7 +162,8 @@ function uniques({ source, spec, target }: ParityTable): Finding[] {
 
 /** Whether some unique of the target refuses whatever the source's would refuse. */
 function isKept(index: SourceIndex, spec: TableSpec, target: TargetTable): boolean {
-  const plain = index.where === undefined && index.parts.every(({ column }) => column !== undefined)
+  const plain =
+    index.where === undefined && index.parts.every(({ column }) => targetOf(column, spec) !== undefined)
   if (!plain) {
     // Whether two conditions or expressions are the same is for a person: that there is one has to do.
     return target.uniques.some(({ where, columns }) => where !== undefined || columns === undefined)
@@ -176,6 +177,10 @@ function isKept(index: SourceIndex, spec: TableSpec, target: TargetTable): boole
   )
 }
 
+function targetOf(column: string | undefined, spec: TableSpec): string | undefined {
+  return spec.columns.find(({ name }) => name.toLowerCase() === column?.toLowerCase())?.target
+}
+
 function isAsStrict(
   part: string,
   column: string | undefined,
@@ -183,7 +188,7 @@ function isAsStrict(
   spec: TableSpec,
   target: TargetTable,
 ): boolean {
-  const name = spec.columns.find((each) => each.name.toLowerCase() === column?.toLowerCase())?.target
+  const name = targetOf(column, spec)
   const described = target.columns.find((each) => each.name === name)
   if (name === undefined || described === undefined || !mentions(part, name)) return false
   const bare = tokensOf(part).length === 1

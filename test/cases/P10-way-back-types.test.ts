@@ -7,7 +7,8 @@ import { ScratchSource } from '../../src/sqlite/reverse-rehearsal.ts'
 import { rehearseWayBack } from '../../src/wiring/reverse-rehearsal.ts'
 import { execute } from '../support/foreign.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { applicationWrites, type ColumnText, spec, WayBack } from '../support/reverse.ts'
+import { applicationWrites, WayBack } from '../support/reverse.ts'
+import { type ColumnText, spec } from '../support/reverse-batch.ts'
 
 // What PostgreSQL holds goes into SQLite and comes back as it was, type by type; what cannot is told by its column.
 

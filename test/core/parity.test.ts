@@ -6,7 +6,8 @@ import { introspectTarget } from '../../src/postgres/introspect.ts'
 import { introspect } from '../../src/sqlite/introspect.ts'
 import { openReader } from '../../src/sqlite/open.ts'
 import { createDatabase, type TestDatabase } from '../support/postgres.ts'
-import { applicationWrites, type ColumnText, spec, WayBack } from '../support/reverse.ts'
+import { applicationWrites, WayBack } from '../support/reverse.ts'
+import { type ColumnText, spec } from '../support/reverse-batch.ts'
 
 // Trap H19: rows that PostgreSQL takes and SQLite would refuse, seen before the switchover.
 

@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { RowPatch } from '../../src/core/reverse.ts'
 import { dump } from '../support/dump.ts'
-import { patch, row, spec, WayBack } from '../support/reverse.ts'
+import { WayBack } from '../support/reverse.ts'
+import { patch, row, spec } from '../support/reverse-batch.ts'
 
 const T = spec('t', ['id bigint', 'u text', 'v text', 'keep text'])
 const TABLE = `CREATE TABLE t (id INTEGER PRIMARY KEY, u TEXT UNIQUE ON CONFLICT REPLACE, v TEXT COLLATE NOCASE UNIQUE, keep TEXT)`

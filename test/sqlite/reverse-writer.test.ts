@@ -2,7 +2,8 @@ import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { Failure } from '../../src/core/errors.ts'
 import { dump } from '../support/dump.ts'
-import { batchOf, patch, row, START, spec, WayBack } from '../support/reverse.ts'
+import { WayBack } from '../support/reverse.ts'
+import { batchOf, patch, row, START, spec } from '../support/reverse-batch.ts'
 
 const T = spec('t', ['id bigint', 'a text', 'b numeric', 'c jsonb'])
 const SCHEMA = [
