@@ -7,6 +7,7 @@ import { checkFile, openReader, readFacts } from './sqlite/open.ts'
 import { assess } from './wiring/assess.ts'
 import { createDaemon } from './wiring/daemon.ts'
 import { copyOnce } from './wiring/once.ts'
+import { recover } from './wiring/recover.ts'
 import { rehearse } from './wiring/rehearsal.ts'
 import { replay } from './wiring/replay.ts'
 import { printSchema } from './wiring/schema-sql.ts'
@@ -29,6 +30,7 @@ const work: Work = {
     }
   },
   uninstall,
+  recover,
   replay,
   demo: (options) => runDemo({ ...options, openEmbedded }),
 }

@@ -81,6 +81,19 @@ export async function putToSleep(client: pg.ClientBase, tables: readonly TableSp
   return asleep
 }
 
+/** Those that do not act now: after a switchover what the notes list is in the tables. */
+export async function asleepOf(client: pg.ClientBase, sleepers: readonly Dormant[]): Promise<Dormant[]> {
+  const { rows } = await client.query(
+    `SELECT n FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY s(tbl, kind, name, n)
+     WHERE CASE WHEN kind = 'trigger'
+       THEN EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass(tbl) AND tgname = name AND tgenabled <> 'D')
+       ELSE EXISTS (SELECT 1 FROM pg_constraint WHERE conrelid = to_regclass(tbl) AND conname = name) END`,
+    [sleepers.map(({ table }) => table), sleepers.map(({ kind }) => kind), sleepers.map(({ name }) => name)],
+  )
+  const awake = new Set(rows.map((row) => Number(row.n) - 1))
+  return sleepers.filter((_, index) => !awake.has(index))
+}
+
 /** Notes a sleeper where a later process finds it. */
 export async function remember(
   client: pg.ClientBase,
@@ -95,9 +108,9 @@ export async function remember(
 }
 
 /**
- * Brings everything back, each in its own savepoint: a foreign key that the rows break comes back NOT VALID and is
- * named; a CHECK that they break is left out, since it would refuse the next change of such a row. Returns what could
- * not be brought back whole.
+ * Brings everything back that does not act yet, each in its own savepoint: a foreign key that the rows break comes back
+ * NOT VALID and is named; a CHECK that they break is left out, since it would refuse the next change of such a row.
+ * Returns what could not be brought back whole.
  */
 export async function wakeUp(client: pg.ClientBase, sleepers: readonly Dormant[]): Promise<string[]> {
   const warnings: string[] = []
@@ -113,8 +126,11 @@ export async function wakeUp(client: pg.ClientBase, sleepers: readonly Dormant[]
       return false
     }
   }
+  const asleep = new Set(await asleepOf(client, sleepers))
   for (const row of sleepers) {
-    const back = await attempt(`${row.kind} ${row.name} of ${row.table} did not come back`, row.wake)
+    const awake = !asleep.has(row)
+    const back =
+      awake || (await attempt(`${row.kind} ${row.name} of ${row.table} did not come back`, row.wake))
     if (!back || row.kind === 'trigger') continue
     const check = row.kind === 'own_check'
     const valid = await attempt(
@@ -149,6 +165,18 @@ export async function hangGate(
 export async function takeGateOff(client: pg.ClientBase, name: string): Promise<void> {
   await client.query(`DROP TRIGGER IF EXISTS " slipway_gate" ON ${name}`)
   await client.query(`DROP TRIGGER IF EXISTS " slipway_gate_truncate" ON ${name}`)
+}
+
+/** Tables that are still there: a person may have dropped some. */
+export async function tablesThere<T extends Pick<TableSpec, 'schema' | 'target'>>(
+  client: pg.ClientBase,
+  tables: readonly T[],
+): Promise<T[]> {
+  const { rows } = await client.query(
+    'SELECT to_regclass(name) IS NOT NULL AS there FROM unnest($1::text[]) WITH ORDINALITY t(name, n) ORDER BY n',
+    [tables.map((table) => quote(table.schema, table.target))],
+  )
+  return tables.filter((_, index) => rows[index]?.there === true)
 }
 
 /** The tables with their partitions and the tables that inherit from them, in quotes; those that are gone are left out. */

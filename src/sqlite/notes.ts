@@ -89,8 +89,8 @@ function damaged(name: string, value: string): Failure {
 /** Compare-and-set: throws Failure `fence_stale` unless exactly these notes are found. */
 export function requireAuthority(notes: NoteMap | undefined, expected: Partial<Notes>): Notes {
   const found = authorityOf(notes)
-  for (const [name, value] of Object.entries(expected)) {
-    if (found[name as keyof Notes] === value) continue
+  for (const name of ['authority', 'epoch', 'attempt'] as const) {
+    if (expected[name] === undefined || found[name] === expected[name]) continue
     throw new Failure({
       code: 'fence_stale',
       exit: 1,
