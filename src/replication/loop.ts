@@ -107,6 +107,8 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
       const step = await this.#step(signal, false)
       if (step.kind === 'anew') return step
       onProgress()
+      // Pruning takes a lock, which a change of authority may have by now.
+      if (hold.active) continue
       await this.#flow.acknowledge(this.#at as P)
       if (step.kind === 'empty') await this.#flow.wake(pollMs, signal)
     }
