@@ -5,7 +5,7 @@ import { sqlstate } from './connection.ts'
 import type { HeldSession } from './held-session.ts'
 
 /** Class of the gate's advisory lock; the other half is control.id. Also in triggers/postgres/gate_function.sql. */
-const GATE_LOCK = 7_514
+export const GATE_LOCK = 7_514
 /** Between two tries: those who waited behind ours go on. */
 const GAP_MS = 15
 /** How long one try waits at most. While it does, whoever comes later waits behind it. */
