@@ -3,7 +3,7 @@ import { renderTemplate } from '../core/template.ts'
 import { NOW, template } from './capture-sql.ts'
 import { pauseNotes, pausesOf, requireNoteMap, STANDING, writeNotes } from './notes.ts'
 import type { Sqlite } from './open.ts'
-import { FENCE } from './own-schema.ts'
+import { asciiLower, FENCE } from './own-schema.ts'
 
 const EVENTS = ['INSERT', 'UPDATE', 'DELETE'] as const
 
@@ -52,11 +52,6 @@ export function dropFence(database: Sqlite): string[] {
     .all() as [string, string][]
   for (const [name] of rows) database.exec(`DROP TRIGGER main.${quote(name)}`)
   return [...new Set(rows.map(([, table]) => table))]
-}
-
-/** As SQLite compares names: its own letters alone. */
-export function asciiLower(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 }
 
 /**

@@ -10,6 +10,11 @@ export const CAPTURE = `name GLOB '_slipway_*' AND sql LIKE '%INTO _slipway_chan
 /** Triggers of the fence, likewise. */
 export const FENCE = `name GLOB '_slipway_*_fence*' AND sql LIKE '%FROM _slipway_control WHERE name IN (''fence'', ''pause'')%'`
 
+/** As SQLite compares names: its own letters alone. */
+export function asciiLower(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
+}
+
 /** The triggers of capture that are there now, hashed. */
 export function inventoryHash(database: Sqlite): string {
   const rows = database

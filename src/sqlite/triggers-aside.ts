@@ -7,7 +7,7 @@ import { Failure } from '../core/errors.ts'
 import { quote } from '../core/quote.ts'
 import { requireNoteMap, writeNotes } from './notes.ts'
 import { isSqliteError, type Sqlite } from './open.ts'
-import { CAPTURE, compileError, FENCE } from './own-schema.ts'
+import { asciiLower, CAPTURE, compileError, FENCE } from './own-schema.ts'
 
 export interface AsideTrigger {
   readonly name: string
@@ -44,16 +44,24 @@ export function setTriggersAside(database: Sqlite, tables: readonly string[]): v
 }
 
 /**
- * Makes the triggers that are set aside again, in their order, in the transaction that is open. Those of capture go
- * with a table that is gone; where one of the application's cannot be made, or the schema was changed by somebody
- * (`changed`) and writes no longer compile with it, it throws Failure `trigger_not_restored`.
+ * Makes the triggers that are set aside again, in their order, in the transaction that is open. Where one of the
+ * application's cannot be made, or the schema was changed by somebody (`changed`) and writes no longer compile with
+ * it, it throws Failure `trigger_not_restored`. Those of capture that no longer fit are left out: after a foreign
+ * change it is installed anew, and must not fail the application's writes until then.
  */
 export function restoreTriggers(
   database: Sqlite,
   options: { readonly capture: boolean; readonly changed: boolean },
 ): void {
-  const wanted = readAside(database).filter(({ capture }) => options.capture || !capture)
-  const suspects = options.changed ? sound(database, wanted) : new Map<string, string>()
+  const aside = readAside(database).filter(({ capture }) => options.capture || !capture)
+  // Made meanwhile, they come after those that were there before.
+  const later = readTriggers(
+    database,
+    aside.map(({ table }) => table),
+  )
+  for (const { name } of later) database.exec(`DROP TRIGGER main.${quote(name)}`)
+  const wanted = [...aside.filter(({ name }) => !later.some((one) => one.name === name)), ...later]
+  const suspects = options.changed ? sound(database, wanted) : []
   for (const trigger of wanted) {
     if (trigger.capture && !isTable(database, trigger.table)) continue
     try {
@@ -63,30 +71,41 @@ export function restoreTriggers(
       throw notRestored(database, trigger.name, (error as Error).message)
     }
   }
-  for (const [table, column] of suspects) {
-    const error = compileError(database, table, column)
-    // Our own build takes "text" for a name only, which an older one of the application need not (trap H19).
-    if (error === undefined || !/^no such (column|table)/.test(error) || /string literal/.test(error))
-      continue
-    const names = wanted.filter((trigger) => trigger.table === table && !trigger.capture)
-    throw notRestored(database, names.map(({ name }) => name).join(', '), error)
-  }
+  for (const suspect of suspects) refuseBroken(database, suspect)
   writeNotes(database, { aside: undefined })
 }
 
-/** Tables with a trigger of the application whose writes compile without it, and a column of each. */
-function sound(database: Sqlite, triggers: readonly AsideTrigger[]): Map<string, string> {
-  const tables = new Set(triggers.filter(({ capture }) => !capture).map(({ table }) => table))
-  const found = new Map<string, string>()
-  for (const table of tables) {
+interface Suspect {
+  readonly table: string
+  readonly column: string
+  readonly triggers: readonly AsideTrigger[]
+}
+
+/** Tables whose writes compile without their triggers. */
+function sound(database: Sqlite, triggers: readonly AsideTrigger[]): Suspect[] {
+  const found: Suspect[] = []
+  for (const [table, ofTable] of Map.groupBy(triggers, (trigger) => asciiLower(trigger.table))) {
     const column = database
       .prepare('SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0 LIMIT 1')
       .pluck()
       .get(table) as string | undefined
     if (column === undefined || compileError(database, table, column) !== undefined) continue
-    found.set(table, column)
+    found.push({ table, column, triggers: ofTable })
   }
   return found
+}
+
+function refuseBroken(database: Sqlite, { table, column, triggers }: Suspect): void {
+  if (compileError(database, table, column) === undefined) return
+  for (const { name, capture } of triggers) {
+    if (capture) database.exec(`DROP TRIGGER main.${quote(name)}`)
+  }
+  const error = compileError(database, table, column)
+  // Our own build takes "text" for a name only, which an older one of the application need not (trap H19); and it does
+  // not have the application's functions.
+  if (error === undefined || !/^no such (column|table)/.test(error) || /string literal/.test(error)) return
+  const names = triggers.filter(({ capture }) => !capture).map(({ name }) => name)
+  throw notRestored(database, names.join(', '), error)
 }
 
 function isTable(database: Sqlite, name: string): boolean {
