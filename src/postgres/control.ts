@@ -13,8 +13,6 @@ const HOLDER_LOCK = 7_515
 /** A holder that was not heard of for so long is taken to be frozen or cut off. */
 export const TAKEOVER_AFTER_SECONDS = 10
 
-export type { ControlState } from './control-state.ts'
-
 export type Acquired =
   | { readonly held: true }
   | { readonly held: false; readonly by: string; readonly silentSeconds: number }

@@ -106,8 +106,7 @@ export class PostgresDecision implements Decision {
     // Of the epoch to come: without the COMMIT it opens nothing. In one message, so that a coordinator that dies now
     // cannot leave the gate closed while PostgreSQL leads.
     const value = 2 * (expected.epoch + 1) + (passage === 'switchover' ? 1 : 0)
-    // A timeout in COMMIT would only end the wait for a standby, and say that all is well.
-    const sql = `SET LOCAL statement_timeout = 0; SELECT setval('slipway.gate_${id}', ${value}); COMMIT`
+    const sql = `SELECT setval('slipway.gate_${id}', ${value}); COMMIT`
     if (!session.alive) throw notSent()
     this.#sent = true
     let last: string | undefined

@@ -85,7 +85,10 @@ async function writersInFlight(client: pg.ClientBase, id: number): Promise<Failu
     `SELECT l.pid, a.application_name AS application, coalesce(a.usename, p.owner)::text AS role, p.gid,
             round(extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared)), 1)::float8 AS seconds
      FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-     LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL AND p.transaction::text = split_part(l.virtualtransaction, '/', 2)
+     -- One that is prepared has no process; its other lock tells its number.
+     LEFT JOIN pg_locks x ON l.pid IS NULL AND x.pid IS NULL AND x.locktype = 'transactionid'
+       AND x.virtualtransaction = l.virtualtransaction
+     LEFT JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
      WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objid = $2 AND l.objsubid = 2 AND l.granted
        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
        AND l.pid IS DISTINCT FROM pg_backend_pid()

@@ -12,16 +12,18 @@ import { type Dormant, readDormant, targetName } from './dormant.ts'
 import { ANSWER_MS, closeGate, type LockTimes, lockRefused, lockTimes, tablesBusy } from './gate-lock.ts'
 import { HeldSession } from './held-session.ts'
 import { giveHiddenKeys } from './hidden-key.ts'
-import { advanceIdentities } from './identities.ts'
+import { advanceIdentities, checkSequenceRights } from './identities.ts'
 
 /** What begins, decides and undoes: durable when it answers, whatever the server's or the role's default is. */
 const DURABLE = `SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)`
 /** For a short transaction on the control row, ms: nobody holds it for longer than a decision takes. */
-const CONTROL_MS = 5_000
+const CONTROL_MS = 2_000
 /** How long a pause of writes waits for writers in flight, ms. */
 const PAUSE_WAIT_MS = 5_000
 /** How long `prepare` tries for its locks, ms. */
-const PREPARE_MS = 10_000
+const PREPARE_MS = 5_000
+/** Of one try: it empties the changelog of an earlier time. */
+const LONGEST_PREPARE_MS = 120_000
 
 /** Who leads before a change of authority, and the phases around it. */
 const FROM: Readonly<Record<Passage, { authority: Authority; rest: Phase; moving: Phase }>> = {
@@ -45,6 +47,8 @@ export class PostgresGate implements TargetGate {
   readonly #connection: Connection
   readonly #decision: Connection
   #times: LockTimes | undefined
+  /** In which the newest decision was opened. */
+  #deciding: HeldSession | undefined
   /** What comes back in the decision; undefined until `prepare` has tried it for the attempt. */
   #rehearsed: readonly Dormant[] | undefined
 
@@ -70,20 +74,21 @@ export class PostgresGate implements TargetGate {
       return { authority, epoch: found.epoch, attempt: rows[0].attempt as number }
     })
     // The pause does not wait for a session to be opened.
-    await this.#lockTimes(this.#decision)
+    await using session = await HeldSession.take(this.#decision, CONTROL_MS)
+    await this.#lockTimes(session)
     return notes
   }
 
   async prepare(): Promise<void> {
     const { control, installCapture, warn } = this.#parts
-    const times = await this.#lockTimes(this.#connection)
-    const rehearsal = await this.#patiently(times, async (client) => {
+    const rehearsal = await this.#patiently(async (client) => {
       const { id, tables } = await this.#leading(client, 'sqlite')
       await installCapture(client, id, tables)
       await giveHiddenKeys(client, tables)
       // Of an earlier time in which PostgreSQL led; capture logs nothing while the gate is closed.
       await client.query('DELETE FROM slipway.changelog WHERE migration = $1', [id])
       // What the role may not do, and what is no number, is told before anybody waits.
+      await checkSequenceRights(client, tables)
       await advanceIdentities(client, tables, new Map())
       await client.query('SAVEPOINT slipway_rehearsal')
       const result = await rehearseWake(client, await readDormant(client, control.migration))
@@ -98,9 +103,10 @@ export class PostgresGate implements TargetGate {
     const { control } = this.#parts
     const deadline = performance.now() + ms
     const left = (): number => Math.max(1, Math.ceil(deadline - performance.now()))
-    const times = await this.#lockTimes(this.#decision)
     const session = await HeldSession.take(this.#decision, ms, signal)
+    this.#deciding = session
     try {
+      const times = await this.#lockTimes(session)
       const begin = `BEGIN; ${DURABLE}; SET LOCAL statement_timeout = ${left()}; SET LOCAL idle_in_transaction_session_timeout = ${left() + ANSWER_MS}`
       const look = async (lock: Locking): Promise<ControlRow> => {
         const found = await session.run(left() + ANSWER_MS, (client) => this.#row(client, lock), signal)
@@ -133,13 +139,13 @@ export class PostgresGate implements TargetGate {
 
   async undo(passage: Passage, epoch: number): Promise<'undone' | 'decided' | 'displaced'> {
     const { control } = this.#parts
-    const { authority, rest } = FROM[passage]
+    const { authority, rest, moving } = FROM[passage]
     // A decision of ours that is still open can only end: whichever way, this transaction comes after it.
-    this.#decision.cut()
+    this.#deciding?.cut()
     return await this.#change(async (client) => {
       await client.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE application_name = $1 AND usename = current_user AND pid <> pg_backend_pid()
+         WHERE application_name = $1 AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()
            -- Ending this wait would make a commit that a standby does not have.
            AND wait_event IS DISTINCT FROM 'SyncRep'`,
         [sessionName(control.holder, 'decision').slice(0, 63)],
@@ -152,8 +158,8 @@ export class PostgresGate implements TargetGate {
       }
       if (found.authority !== authority || found.epoch !== epoch) throw otherEpoch(epoch, found)
       await client.query(
-        'UPDATE slipway.control SET phase = $2, attempt = attempt + 1 WHERE migration = $1',
-        [control.migration, rest],
+        'UPDATE slipway.control SET phase = CASE phase WHEN $2 THEN $3 ELSE phase END, attempt = attempt + 1 WHERE migration = $1',
+        [control.migration, moving, rest],
       )
       await this.#set(client, found)
       return 'undone'
@@ -161,9 +167,9 @@ export class PostgresGate implements TargetGate {
   }
 
   async pause(reason: string, until: Date): Promise<void> {
-    const times = await this.#lockTimes(this.#connection)
     const session = await HeldSession.take(this.#connection, CONTROL_MS)
     try {
+      const times = await this.#lockTimes(session)
       const { id } = await session.run(CONTROL_MS, (client) => this.#leading(client, 'postgres'))
       const begin = `BEGIN; ${DURABLE}; SET LOCAL statement_timeout = ${CONTROL_MS}; SET LOCAL idle_in_transaction_session_timeout = ${CONTROL_MS}`
       const deadline = performance.now() + PAUSE_WAIT_MS
@@ -208,8 +214,9 @@ export class PostgresGate implements TargetGate {
   }
 
   async #aftermath(): Promise<Parameters<typeof sleepAgain>[0]> {
-    const times = await this.#lockTimes(this.#connection)
-    const { tables } = await this.#connection.use((client) => this.#row(client))
+    await using session = await HeldSession.take(this.#connection, CONTROL_MS)
+    const times = await this.#lockTimes(session)
+    const { tables } = await session.run(CONTROL_MS, (client) => this.#row(client))
     return { connection: this.#connection, control: this.#parts.control, tables, times }
   }
 
@@ -277,31 +284,35 @@ export class PostgresGate implements TargetGate {
   }
 
   /** A transaction outside any pause, tried again while locks are not to be had. */
-  async #patiently<T>(times: LockTimes, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  async #patiently<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
     const deadline = performance.now() + PREPARE_MS
     for (let tries = 1; ; tries++) {
+      await using session = await HeldSession.take(this.#connection, CONTROL_MS)
+      const times = await this.#lockTimes(session)
+      // An autovacuum makes room for whoever has waited longer than the deadlock timeout.
+      const wait = tries % 3 === 0 ? times.patient : times.slice
       try {
-        return await this.#connection.transaction(async (client) => {
-          await client.query(`SET LOCAL lock_timeout = ${times.slice}`)
+        return await session.run(LONGEST_PREPARE_MS, async (client) => {
+          await client.query(`BEGIN; SET LOCAL lock_timeout = ${wait}`)
           await this.#locked(client)
-          // An autovacuum makes room for whoever has waited longer than the deadlock timeout.
-          if (tries % 3 === 0) await client.query(`SET LOCAL lock_timeout = ${times.patient}`)
-          return await work(client)
+          const result = await work(client)
+          await client.query('COMMIT')
+          return result
         })
       } catch (error) {
         if (!lockRefused(error)) throw error
         if (performance.now() > deadline) {
-          throw await this.#connection.use(async (client) =>
-            tablesBusy(client, (await this.#row(client)).tables.map(targetName)),
-          )
+          throw await session.run(CONTROL_MS, async (client) => {
+            await client.query('ROLLBACK')
+            return await tablesBusy(client, (await this.#row(client)).tables.map(targetName))
+          })
         }
       }
     }
   }
 
-  async #lockTimes(connection: Connection): Promise<LockTimes> {
-    if (this.#times !== undefined && connection.connected) return this.#times
-    this.#times = await connection.use(lockTimes)
+  async #lockTimes(session: HeldSession): Promise<LockTimes> {
+    this.#times ??= await session.run(CONTROL_MS, lockTimes)
     return this.#times
   }
 }

@@ -6,12 +6,14 @@ import { type Connection, targetFailure } from './connection.ts'
  * A session that stays taken from one call to the next, with an end to each wait: a server that does not answer is cut
  * off. What ran then may still happen there, later.
  */
-export class HeldSession {
+export class HeldSession implements AsyncDisposable {
   readonly #connection: Connection
   readonly #client: pg.Client
   readonly #held: Promise<void>
   readonly #done: PromiseWithResolvers<void>
-  #lost = false
+  /** A later session of the same connection is not ours. */
+  readonly #generation: number
+  #over = false
 
   private constructor(
     connection: Connection,
@@ -23,6 +25,7 @@ export class HeldSession {
     this.#client = client
     this.#held = held
     this.#done = done
+    this.#generation = connection.generation
   }
 
   /** Waits `ms` for the session at most; opens it where it is not open. */
@@ -44,7 +47,7 @@ export class HeldSession {
 
   /** False once the session is known to be gone. */
   get alive(): boolean {
-    return !this.#lost && this.#connection.connected
+    return !this.#over && this.#connection.connected && this.#connection.generation === this.#generation
   }
 
   /** Runs `work`, and cuts the session where it takes longer than `ms` or the signal aborts. Throws Failures. */
@@ -58,23 +61,28 @@ export class HeldSession {
       return await bounded(this.#connection, ms, signal, () => work(this.#client))
     } catch (error) {
       const failure = targetFailure(error, this.#connection.server)
-      if (failure.code === 'target_unreachable') this.#lost = true
+      if (failure.code === 'target_unreachable') this.cut()
       throw failure
     }
   }
 
-  /** Gives the session back; a transaction that is open in it is rolled back. */
+  /** Gives the session back; a transaction that is open in it is rolled back. May be called again. */
   async release(): Promise<void> {
-    if (this.alive) await this.run(ROLLBACK_MS, (client) => client.query('ROLLBACK')).catch(() => this.cut())
-    else this.cut()
+    if (this.alive) await this.run(ROLLBACK_MS, (client) => client.query('ROLLBACK')).catch(() => undefined)
+    this.#over = true
     this.#done.resolve()
     await this.#held.catch(() => undefined)
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release()
+  }
+
   /** Ends it at once, whatever runs in it. */
   cut(): void {
-    this.#lost = true
-    this.#connection.cut()
+    if (this.alive) this.#connection.cut()
+    this.#over = true
+    this.#done.resolve()
   }
 }
 

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { Failure } from '../core/errors.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
 import { targetName } from './dormant.ts'
@@ -49,6 +50,31 @@ export async function advanceIdentities(
      WHERE seqincrement > 0 AND v.top < seqmax`,
     [[...highest.keys()], [...highest.values()].map(String)],
   )
+}
+
+/**
+ * Both of the above need rights on each sequence; one that belongs to no column may belong to another role. Throws
+ * Failure `target_rights` with the GRANTs that are missing.
+ */
+export async function checkSequenceRights(
+  client: pg.ClientBase,
+  tables: readonly TableSpec[],
+): Promise<void> {
+  const feeds = await feedsOf(client, tables)
+  const { rows } = await client.query(
+    `SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name, current_user AS role
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[])
+       AND NOT (has_sequence_privilege(c.oid, 'UPDATE') AND has_sequence_privilege(c.oid, 'SELECT'))`,
+    [feeds.map((feed) => feed.sequence)],
+  )
+  if (rows.length === 0) return
+  const grants = rows.map(({ name, role }) => `GRANT SELECT, UPDATE ON SEQUENCE ${name} TO ${quote(role)};`)
+  throw new Failure({
+    code: 'target_rights',
+    message: `the role ${rows[0].role} may not set ${rows.map(({ name }) => name).join(', ')}, which a moved table takes its ids from`,
+    remedy: `As the owner or a superuser run: ${grants.join(' ')}`,
+    facts: { grants },
+  })
 }
 
 /** The last ids that the sequences of the tables' keys have given out, by the tables' names in the source. */

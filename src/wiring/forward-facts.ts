@@ -1,4 +1,4 @@
-import type { ControlState } from '../postgres/control.ts'
+import type { ControlState } from '../postgres/control-state.ts'
 import type { Backup } from '../sqlite/backup.ts'
 import type { SourceFacts } from '../sqlite/open.ts'
 

@@ -1,6 +1,6 @@
 import type { Config } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
-import type { ControlState } from '../postgres/control.ts'
+import type { ControlState } from '../postgres/control-state.ts'
 import { readControl, refuseOtherOwner } from '../sqlite/capture.ts'
 import { openReader } from '../sqlite/open.ts'
 

@@ -1,9 +1,11 @@
 /** The gate of PostgreSQL and its decisions without a daemon: tables, the control row, and one or more holders. */
+import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import type { Notes, Passage } from '../../src/core/authority.ts'
 import type { TableSpec } from '../../src/core/table.ts'
 import { Connection } from '../../src/postgres/connection.ts'
-import { Control, type ControlState, sessionName } from '../../src/postgres/control.ts'
+import { Control, sessionName } from '../../src/postgres/control.ts'
+import type { ControlState } from '../../src/postgres/control-state.ts'
 import { hangGate, putToSleep, remember } from '../../src/postgres/dormant.ts'
 import { PostgresGate } from '../../src/postgres/gate.ts'
 import { migrateOwnSchema } from '../../src/postgres/migrate.ts'
@@ -47,6 +49,8 @@ export interface Holder {
 export class GateRig implements AsyncDisposable {
   readonly url: string
   readonly #as: string
+  /** Sessions of a holder are found by its name, and other tests use the same server. */
+  readonly #run = randomUUID().slice(0, 8)
   readonly #connections: Connection[] = []
   readonly tables: readonly TableSpec[]
   #first: Holder | undefined
@@ -100,6 +104,15 @@ export class GateRig implements AsyncDisposable {
 
   /** `url`: where it connects to, e.g. a proxy. */
   holder(name: string, url = this.#as): Holder {
+    return this.#holder(`${name} ${this.#run}`, url)
+  }
+
+  /** The first holder once more, in other sessions. */
+  again(url: string): Holder {
+    return this.#holder(this.first.control.holder, url)
+  }
+
+  #holder(name: string, url: string): Holder {
     const connect = (purpose: string): Connection => this.connection(sessionName(name, purpose), url)
     const control = new Control(connect('control'), 'app', name)
     const warnings: string[] = []
@@ -117,6 +130,13 @@ export class GateRig implements AsyncDisposable {
     await admin.query(`UPDATE slipway.holder SET seen_at = seen_at - interval '1 hour'`)
     const acquired = await by.control.acquire(by.lock)
     if (!acquired.held) throw new Error('the takeover was refused')
+  }
+
+  /** Of the session in which the first holder decides. */
+  async decisionPid(admin: pg.Client): Promise<number> {
+    const name = sessionName(this.first.control.holder, 'decision')
+    const { rows } = await admin.query('SELECT pid FROM pg_stat_activity WHERE application_name = $1', [name])
+    return rows[0].pid
   }
 
   async state(holder: Holder = this.first): Promise<ControlState> {
