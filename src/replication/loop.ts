@@ -59,6 +59,8 @@ export interface LoopState {
   quarantined: number
   /** From the read of the last batch to its commit. */
   batchSeconds: number
+  /** How many changes that one had. */
+  batchChanges: number
 }
 
 interface LoopDeps {
@@ -159,6 +161,7 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
       state.quarantined = applied.quarantined
       this.#confirmedAt = Date.now()
       state.batchSeconds = (performance.now() - startedAt) / 1000
+      state.batchChanges = batch.changes
       observer.applied({
         direction: flow.direction,
         seconds: state.batchSeconds,
