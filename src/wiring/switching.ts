@@ -11,6 +11,7 @@ import { ConductFactory } from './conduct-factory.ts'
 import { forceRollback } from './force.ts'
 import type { ForwardFactory } from './forward.ts'
 import { GuardDesk, type GuardDeskDeps } from './guard-desk.ts'
+import { parityOf } from './parity.ts'
 import { reportOf } from './report-facts.ts'
 import { ReverseFactory } from './reverse.ts'
 import { rehearseWayBack } from './reverse-rehearsal.ts'
@@ -27,8 +28,6 @@ interface SwitchingDeps {
   readonly observer: Observer
   readonly desk: SwitchDesk
 }
-
-const parity = async () => []
 
 /** The parts of a change of authority, and the streams of both directions. */
 export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; streams: Streams } {
@@ -51,6 +50,8 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
   const leads = (): 'sqlite' | 'postgres' => (facts.control?.authority === 'postgres' ? 'postgres' : 'sqlite')
   const rehearse: GuardDeskDeps['rehearse'] = (tables, signal) =>
     rehearseWayBack({ connection, path: config.sqlitePath, tables, signal })
+  const parity: GuardDeskDeps['parity'] = (sources, tables) =>
+    parityOf({ config, connection, sources, tables, warn: (text) => observer.warn(text) })
   const runs = new SwitchRuns(connection, config.migrationName)
   const parts: SwitchParts = {
     conducts: new ConductFactory({ config, target, facts, replicator, fence, gate }),
