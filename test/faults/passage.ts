@@ -44,16 +44,19 @@ export async function ask(
   ms = 90_000,
 ): Promise<PassageResult> {
   const began = now()
+  // A rollback has no such guard.
+  const { verify, ...asked } = options
+  const body = passage === 'switchover' && verify !== undefined ? { ...asked, verify } : asked
   try {
     const token = readFileSync(join(daemon.stateDir, 'token'), 'utf8').trim()
     const response = await fetch(`${daemon.url}/${passage}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(options),
+      body: JSON.stringify(body),
       signal: AbortSignal.timeout(ms),
     })
-    const body = (await response.json()) as PassageBody
-    return { passage, status: response.status, body, ms: now() - began }
+    const answer = (await response.json()) as PassageBody
+    return { passage, status: response.status, body: answer, ms: now() - began }
   } catch (error) {
     const detail = `${(error as Error).message} ${String((error as Error).cause ?? '')}`.trim()
     return { passage, status: undefined, body: { detail }, ms: now() - began }
