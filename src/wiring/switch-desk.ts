@@ -13,6 +13,7 @@ import { checkOverrides, guardsOf, predictPause, refusalOf } from '../switchover
 import { writeAuthority } from './authority-file.ts'
 import type { ConductFactory } from './conduct-factory.ts'
 import { fencesOf } from './fences.ts'
+import { checkConfirmation } from './finalize.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import type { GuardDesk } from './guard-desk.ts'
 import type { Hooks } from './hooks.ts'
@@ -164,16 +165,7 @@ export class SwitchDesk {
   }
 
   async finalize(confirm: string): Promise<void> {
-    const { migrationName } = this.#deps.config
-    if (confirm !== migrationName) {
-      throw new Failure({
-        code: 'not_confirmed',
-        status: 422,
-        exit: 2,
-        message: `finalize ends the way back for good, and "${confirm}" is not the name of this migration`,
-        remedy: `Confirm it with the name: slipway finalize --confirm ${migrationName}`,
-      })
-    }
+    checkConfirmation(this.#deps.config, confirm)
     const parts = this.#parts()
     await parts.refresh()
     if (this.#control().phase === 'finalized') return
