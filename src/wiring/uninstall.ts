@@ -5,7 +5,8 @@ import type { Config } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import { quote } from '../core/quote.ts'
 import { HIDDEN_KEY } from '../core/table.ts'
-import { type ControlState, displaced } from '../postgres/control.ts'
+import { displaced } from '../postgres/control.ts'
+import type { ControlState } from '../postgres/control-state.ts'
 import {
   readDormant,
   tablesThere,
