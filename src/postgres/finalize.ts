@@ -95,4 +95,5 @@ export async function forgetWayBack(client: pg.ClientBase, id: number): Promise<
   for (const { name } of rows) await client.query(`DROP FUNCTION ${name}`)
   await client.query(`DROP SEQUENCE IF EXISTS slipway.${quote(`bell_${id}`)}`)
   await client.query('DELETE FROM slipway.changelog WHERE migration = $1', [id])
+  await client.query('DELETE FROM slipway.captured WHERE migration = $1', [id])
 }

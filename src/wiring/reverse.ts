@@ -108,14 +108,14 @@ export class ReverseFactory {
       target: writer,
       images,
       phase: control.phase,
-      doubt: control.unsafe.get('whole'),
+      doubt: control.unsafe.get('recovered'),
       unsafe: async (code, reason) => {
         warn(`a rollback is not safe: ${reason}`)
         await noteUnsafe(target.connection, target.control, code, reason)
         await refresh()
       },
       safe: async () => {
-        await noteUnsafe(target.connection, target.control, 'whole', undefined)
+        await noteUnsafe(target.connection, target.control, 'recovered', undefined)
         await refresh()
       },
       told: (reason) => warn(reason),
