@@ -68,14 +68,16 @@ export function touchSql(table: TableSpec, touched: string, from: string): strin
 export function keysSql(
   table: TableSpec,
   touched: string,
-  [from, to]: readonly [number, number],
+  blocks: PageSql['blocks'],
   affinity: KeyAffinity,
 ): string {
-  return `SELECT ${keyTextSql(table, 'k', affinity)} AS key FROM ${touched} k WHERE ${inBlocks([from, to])}`
+  return `SELECT ${keyTextSql(table, 'k', affinity)} AS key FROM ${touched} k ${inBlocks(blocks)}`
 }
 
-function inBlocks([from, to]: readonly [number, number]): string {
-  return `k.ctid >= '(${from},0)'::tid AND k.ctid < '(${to},0)'::tid`
+function inBlocks(blocks: PageSql['blocks']): string {
+  if (blocks === undefined) return ''
+  const [from, to] = blocks
+  return `WHERE k.ctid >= '(${from},0)'::tid AND k.ctid < '(${to},0)'::tid`
 }
 
 function keyPage(page: PageSql): string {
@@ -85,7 +87,7 @@ function keyPage(page: PageSql): string {
     some ? `${key} IN (SELECT u.key FROM ${list} u)` : 'false'
   return (
     `(SELECT k.*, ${key} AS ${KEY}, ${within(unread, UNREAD_KEYS)} AS ${UNREAD}, ${within(also, ALSO_KEYS)} AS ${ALSO} ` +
-    `FROM ${touched} k ${blocks === undefined ? '' : `WHERE ${inBlocks(blocks)}`} LIMIT ${Math.max(keys, 1)})`
+    `FROM ${touched} k ${inBlocks(blocks)} LIMIT ${Math.max(keys, 1)})`
   )
 }
 

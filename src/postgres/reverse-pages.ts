@@ -24,7 +24,8 @@ import { pendingSql, type SnapshotParts } from './reverse-position.ts'
 import { ReverseScratch } from './reverse-scratch.ts'
 import { quoteList, sameKey } from './stage.ts'
 
-/** Blocks of a stage of keys that are looked at in one go: some thousand keys, however long they are. */
+/** Keys that are looked at in one go, and blocks of a stage that hold about as many, however long they are. */
+const PAGE_KEYS = 1_000
 const PAGE_BLOCKS = 16
 
 export interface Work {
@@ -36,9 +37,16 @@ export interface Work {
   readonly from: SnapshotParts
   /** The newer one, of the transaction itself. */
   readonly snapshot: string
-  /** Names in the source of tables with changes, and of those with a marker. */
-  readonly changed: readonly string[]
-  readonly truncated: readonly string[]
+  /** By names in the source. */
+  readonly changed: ReadonlyMap<string, Changed>
+}
+
+export interface Changed {
+  readonly n: number
+  /** There is a marker: the table is compared whole. */
+  readonly truncated: boolean
+  /** A row has NULL in its key. */
+  readonly keyless: boolean
 }
 
 /** One table of a batch. */
@@ -74,33 +82,31 @@ export class ReversePages {
   /** Returns the tables with results, and where those are. */
   async compute(client: pg.ClientBase, work: Work): Promise<readonly StoredTable[]> {
     await this.#scratch.begin(client)
-    // The stages have no statistics, and the target is found by its key: nothing else is worth its start.
-    await client.query('SET LOCAL random_page_cost = 1.1; SET LOCAL jit = off')
-    const whole = new Set([...(work.extras.whole ?? []), ...work.truncated])
     for (const [place, table] of this.#tables.entries()) {
       const sets = (work.extras.also ?? []).filter((set) => set.table === table.name)
       const part = { table, place, also: sets.flatMap(({ keys }) => keys) }
       if (part.also.length > 0) await this.#setAlso(client, part.also)
-      if (whole.has(table.name)) await this.#walk(client, work, part)
-      else if (part.also.length > 0 || work.changed.includes(table.name)) await this.#look(client, work, part)
+      const changed = work.changed.get(table.name)
+      const whole = changed?.truncated === true || work.extras.whole?.includes(table.name) === true
+      if (whole) await this.#walk(client, work, part)
+      else if (part.also.length > 0 || changed !== undefined) await this.#look(client, work, part)
       if (part.also.length > 0) await client.query(nowhereSql(place))
     }
-    const [patches, gone] = [await this.#extents(client, PATCHES), await this.#extents(client, GONE)]
+    const found = await this.#extents(client)
     return this.#tables.flatMap((table, place): StoredTable[] => {
-      const found = { table, patches: patches.get(place), gone: gone.get(place) }
-      return found.patches === undefined && found.gone === undefined ? [] : [found]
+      const [patches, gone] = [found.get(`${PATCHES} ${place}`), found.get(`${GONE} ${place}`)]
+      return patches === undefined && gone === undefined ? [] : [{ table, patches, gone }]
     })
   }
 
-  async #extents(client: pg.ClientBase, results: string): Promise<ReadonlyMap<number, Extent>> {
-    const { rows } = await client.query(
-      `SELECT tbl, min(n)::text AS first, max(n)::text AS last, count(*)::int AS n FROM ${results} GROUP BY tbl`,
+  async #extents(client: pg.ClientBase): Promise<ReadonlyMap<string, Extent>> {
+    const of = (list: string): string =>
+      `SELECT '${list}' AS list, tbl, min(n)::text AS first, max(n)::text AS last, count(*)::int AS n FROM ${list} GROUP BY tbl`
+    const { rows } = await client.query(`${of(PATCHES)} UNION ALL ${of(GONE)}`)
+    for (const { list, n } of rows) this.#scratch.note(list, n)
+    return new Map(
+      rows.map((row) => [`${row.list} ${row.tbl}`, { first: BigInt(row.first), last: BigInt(row.last) }]),
     )
-    this.#scratch.note(
-      results,
-      rows.reduce((sum, { n }) => sum + n, 0),
-    )
-    return new Map(rows.map(({ tbl, first, last }) => [tbl, { first: BigInt(first), last: BigInt(last) }]))
   }
 
   /** The touched keys of a table, some blocks of them at a time. */
@@ -113,21 +119,12 @@ export class ReversePages {
     const logged = await client.query(touchSql(table, touched, visible), parameters)
     this.#scratch.note(touched, (logged.rowCount ?? 0) + also.length)
     if (also.length > 0) await this.#touch(client, table, touched, also)
-    const keyless = await client.query(
-      `SELECT EXISTS (SELECT 1 FROM ${visible} l WHERE l.tbl = $1 AND l.op <> 'T' AND jsonb_path_exists(l.key, '$[*] ? (@ == null)')) AS some`,
-      parameters,
-    )
     const affinity = affinityOfKeys(table, images.affinity?.bind(images))
     const base = { table, place, touched, affinity, also: also.length > 0, known: undefined }
-    if (keyless.rows[0].some) await client.query(keylessSql({ ...base, ...NO_PAGE, blocks: undefined }))
-    if ((logged.rowCount ?? 0) + also.length === 0) return
-    const size = await client.query(
-      `SELECT (pg_relation_size($1::regclass) / current_setting('block_size')::int)::int AS blocks`,
-      [touched],
-    )
-    for (let block = 0; block < size.rows[0].blocks; block += PAGE_BLOCKS) {
+    if (work.changed.get(table.name)?.keyless === true)
+      await client.query(keylessSql({ ...base, ...NO_PAGE, blocks: undefined }))
+    for (const blocks of await this.#split(client, touched, (logged.rowCount ?? 0) + also.length)) {
       signal.throwIfAborted()
-      const blocks = [block, block + PAGE_BLOCKS] as const
       const { rows } = await client.query(keysSql(table, touched, blocks, affinity))
       if (rows.length === 0) continue
       using found = await images.images(
@@ -137,6 +134,21 @@ export class ReversePages {
       const loaded = await this.#scratch.load(client, table, found.upserts, found.aside)
       await this.#compare(client, { ...base, ...loaded, blocks, keys: rows.length })
     }
+  }
+
+  /** Parts of a stage of keys; undefined: all of it. */
+  async #split(
+    client: pg.ClientBase,
+    touched: string,
+    keys: number,
+  ): Promise<Iterable<readonly [number, number] | undefined>> {
+    if (keys <= PAGE_KEYS) return keys === 0 ? [] : [undefined]
+    const { rows } = await client.query(
+      `SELECT (pg_relation_size($1::regclass) / current_setting('block_size')::int)::int AS blocks`,
+      [touched],
+    )
+    const parts = Math.ceil(rows[0].blocks / PAGE_BLOCKS)
+    return Array.from({ length: parts }, (_, n) => [n * PAGE_BLOCKS, (n + 1) * PAGE_BLOCKS] as const)
   }
 
   async #compare(client: pg.ClientBase, page: PageSql): Promise<void> {

@@ -13,7 +13,7 @@ import { type Connection, sqlstate } from './connection.ts'
 import { targetName } from './dormant.ts'
 import { StoredBatch } from './reverse-batch.ts'
 import { isExpected, mendDrift, readExpected, readShape } from './reverse-drift.ts'
-import { ReversePages, type Work } from './reverse-pages.ts'
+import { type Changed, ReversePages, type Work } from './reverse-pages.ts'
 import {
   parseSnapshot,
   pendingSql,
@@ -184,17 +184,16 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
   async #readBatch(
     after: ReversePosition,
     from: SnapshotParts,
-    work: Omit<Work, 'id' | 'from' | 'snapshot' | 'truncated' | 'changed'> & {
+    work: Omit<Work, 'id' | 'from' | 'snapshot' | 'changed'> & {
       readonly locks: ReadonlySet<string>
       readonly images: RowImages
     },
   ): Promise<StoredBatch | Set<string> | 'drift'> {
     const { connection, id, tables, migration } = this.#options
     return await connection.use(async (client) => {
-      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
       try {
         const locked = tables.filter(({ name }) => work.locks.has(name))
-        if (!(await lockTables(client, locked))) {
+        if (!(await begin(client, locked))) {
           await client.query('ROLLBACK')
           return 'drift'
         }
@@ -202,8 +201,8 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
         const { stored } = await this.#look(client, from)
         if (stored === undefined) throw new Error('the token row is gone')
         const counts = await client.query(
-          `SELECT p.tbl, count(*)::int AS n, bool_or(p.op = 'T') AS truncated
-           FROM ${pendingSql('l.tbl, l.op, l.xid', '$1', '$2', '$3')} p WHERE pg_visible_in_snapshot(p.xid, $4) GROUP BY 1`,
+          `SELECT p.tbl, count(*)::int AS n, bool_or(p.op = 'T') AS truncated, bool_or(p.key @> '[null]') AS keyless
+           FROM ${pendingSql('l.tbl, l.op, l.xid, l.key', '$1', '$2', '$3')} p WHERE pg_visible_in_snapshot(p.xid, $4) GROUP BY 1`,
           [id, from.xmax, from.running, snapshot],
         )
         const found = counts.rows.filter(({ tbl }) => tables.some(({ name }) => name === tbl))
@@ -215,11 +214,9 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
           await client.query('ROLLBACK')
           return 'drift'
         }
-        const truncated = found.filter((row) => row.truncated).map(({ tbl }) => tbl as string)
-        const changed = found.map(({ tbl }) => tbl as string)
-        const parts = await this.#pages.compute(client, { ...work, id, from, snapshot, changed, truncated })
+        const changed = new Map(found.map(({ tbl, ...row }) => [tbl as string, row as Changed]))
+        const parts = await this.#pages.compute(client, { ...work, id, from, snapshot, changed })
         const { token, earlier } = this.#tokens.next(stored, connection.generation)
-        await client.query('SET LOCAL synchronous_commit = on')
         await client.query('UPDATE slipway.token SET token = $2, earlier = $3 WHERE migration = $1', [
           migration,
           token,
@@ -302,18 +299,22 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
 }
 
 /**
- * Before the snapshot is taken, which LOCK does not do: a TRUNCATE or a rewriting ALTER TABLE that comes in between would
- * show empty tables, and keys read late would become deletes (trap H16). False where one is not there.
+ * The tables are locked before the snapshot is taken, which neither LOCK nor SET does: a TRUNCATE or a rewriting ALTER
+ * TABLE that comes in between would show empty tables, and keys read late would become deletes (trap H16). False where
+ * one is not there.
  */
-async function lockTables(client: pg.ClientBase, tables: readonly TableSpec[]): Promise<boolean> {
-  if (tables.length === 0) return true
-  await client.query(`SET LOCAL lock_timeout = '3s'`)
+async function begin(client: pg.ClientBase, tables: readonly TableSpec[]): Promise<boolean> {
+  const lock =
+    tables.length === 0 ? '' : `; LOCK TABLE ${tables.map(targetName).join(', ')} IN ACCESS SHARE MODE`
   try {
-    await client.query(`LOCK TABLE ${tables.map(targetName).join(', ')} IN ACCESS SHARE MODE`)
+    // The stages have no statistics, and the target is found by its key: nothing else is worth its start.
+    await client.query(
+      `BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout = '3s'; SET LOCAL synchronous_commit = on;
+       SET LOCAL random_page_cost = 1.1; SET LOCAL jit = off${lock}`,
+    )
     return true
   } catch (error) {
-    if (sqlstate(error) === '42P01' || sqlstate(error) === '42809' || sqlstate(error) === '3F000')
-      return false
+    if (['42P01', '42809', '3F000'].includes(sqlstate(error) ?? '')) return false
     throw error
   }
 }

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
+import { reverseRights } from '../../src/postgres/reverse-rights.ts'
 import { spec } from '../history/target-side.ts'
 import { ReverseSide } from '../postgres/reverse-side.ts'
 import { until } from '../support/daemon.ts'
+import { createDatabase } from '../support/postgres.ts'
 
 // On the way back rows are read late in a repeatable-read transaction. TRUNCATE and a rewriting ALTER TABLE are not
 // subject to MVCC: such a reader would find the table empty, and its keys would become deletes. So the tables are locked
@@ -35,7 +37,7 @@ test.for(DISTURBANCES)('the reader waits and sees the table as it is then: %s', 
     async () =>
       (
         await side.sql(
-          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'LOCK%'`,
+          `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'BEGIN%LOCK TABLE%'`,
         )
       ).length > 0,
     { ms: 10_000, describe: () => 'the reader does not wait' },
@@ -64,17 +66,28 @@ test('a table that nobody changed is not waited for', async () => {
   expect(await side.read()).toEqual({ kind: 'empty' })
 })
 
-test('row-level security hides no row: reading stops instead', async () => {
-  await using side = await create()
-  await side.sql(`INSERT INTO t VALUES (1, 'one')`)
-  await side.follow()
-  await side.sql(
-    `ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY; UPDATE t SET a = 'x'`,
+test('row-level security hides no row: nothing is read instead', async () => {
+  await using database = await createDatabase()
+  const role = await database.createRole()
+  const admin = await database.connect()
+  await admin.query(
+    `GRANT CREATE ON DATABASE ${database.name} TO ${role.name}; GRANT CREATE ON SCHEMA public TO ${role.name}`,
   )
-  const [role] = await side.sql<{ name: string; super: boolean }>(
-    'SELECT current_user AS name, rolsuper AS super FROM pg_roles WHERE rolname = current_user',
+  await using side = await ReverseSide.create({
+    source: `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'one'), (2, 'two')`,
+    target: `CREATE TABLE t (id bigint PRIMARY KEY, a text); INSERT INTO t VALUES (1, 'one'), (2, 'two')`,
+    tables: [T],
+    url: role.url,
+  })
+  await admin.query(`UPDATE t SET a = a || '!'`)
+  await admin.query(
+    `ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY; CREATE POLICY first_only ON t USING (id = 1)`,
   )
-  // The test's own role passes every policy.
-  expect(role?.super).toBe(true)
-  expect((await side.follow()).patches.t?.[0]?.values).toEqual([[1, 'x']])
+  await expect(side.read()).rejects.toMatchObject({ code: 'target_rights' })
+  expect(await reverseRights(await side.connect(), [T])).toEqual([
+    `row-level security hides rows of public.t from ${role.name}: ALTER ROLE "${role.name}" BYPASSRLS;`,
+  ])
+  await admin.query(`ALTER ROLE ${role.name} BYPASSRLS`)
+  expect(await reverseRights(await side.connect(), [T])).toEqual([])
+  expect((await side.follow()).patches.t).toHaveLength(2)
 })

@@ -131,9 +131,8 @@ test('every batch is the difference of two snapshots', { timeout: 120_000 }, asy
   await patient.query(
     `BEGIN; INSERT INTO t VALUES (900, 'early', 1); INSERT INTO pairs VALUES (9, 'early', 1)`,
   )
-  const rounds = process.env.SLIPWAY_TEST_FULL === '1' ? 600 : 120
-  let batches = 0
-  for (let round = 0; round < rounds; round++) {
+  const wanted = process.env.SLIPWAY_TEST_FULL === '1' ? 600 : 100
+  for (let batches = 0; batches < wanted; ) {
     const result = await side.read()
     if (result.kind === 'empty') {
       await sleep(5)
@@ -153,7 +152,6 @@ test('every batch is the difference of two snapshots', { timeout: 120_000 }, asy
   await Promise.all(running)
   while ((await side.reader.lag(side.position)).pending > 0) await side.follow()
   await expectEqual(side)
-  expect(batches).toBeGreaterThan(rounds / 3)
   expect(writers.every(({ committed }) => committed > 0)).toBe(true)
 })
 
