@@ -27,8 +27,8 @@ export interface ConductDeps {
   readonly nearHead: () => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
   readonly inspect: (lock: SourceLock | undefined) => Promise<void>
-  /** What PostgreSQL has stored of the way back's start. */
-  readonly start: () => Promise<ReversePosition>
+  /** What PostgreSQL has stored of the way back: its start, or where SQLite stood when a rollback was decided. */
+  readonly start: () => Promise<ReversePosition | undefined>
   /** Ids given out by SQLite (switchover) or by PostgreSQL (rollback, after a crash). */
   readonly usedBySqlite: () => UsedIds
   readonly usedByPostgres: () => Promise<UsedIds>
@@ -195,6 +195,7 @@ export class SwitchoverConduct extends Base implements Conduct {
     // An earlier try may have come through.
     if (authority !== 'postgres') {
       const position = this.#position ?? (await this.deps.start())
+      if (position === undefined) throw new Error('PostgreSQL does not know where the way back starts')
       lock.lead({ from: { authority: 'none', epoch, attempt }, epoch, attempt, position })
     }
     await this.finished(lock)
@@ -233,8 +234,8 @@ export class RollbackConduct extends Base implements Conduct {
   async fence(signal: AbortSignal): Promise<void> {
     if (this.decision === undefined) throw new Error('the gate is not held')
     await this.deps.inspect(undefined)
-    const { used } = await this.decision.propose(new Map())
     const lock = await this.locked(signal)
+    const { used } = await this.decision.propose(new Map(), lock.notes.position)
     this.#prepare(lock, used)
   }
 
@@ -253,7 +254,10 @@ export class RollbackConduct extends Base implements Conduct {
   async settle(signal: AbortSignal): Promise<void> {
     if (this.lock === undefined) {
       const used = await this.deps.usedByPostgres()
-      this.#prepare(await this.locked(signal), used)
+      const stood = await this.deps.start()
+      const lock = await this.locked(signal)
+      requireStanding(lock.notes, stood)
+      this.#prepare(lock, used)
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')
@@ -264,4 +268,17 @@ export class RollbackConduct extends Base implements Conduct {
   async reopen(): Promise<void> {
     this.letGo()
   }
+}
+
+/** A copy of the file that was put back between the decision and its end: it lacks what the decision was made on. */
+function requireStanding(notes: SourceNotes, stood: ReversePosition | undefined): void {
+  const { position } = notes
+  if (position === undefined || stood === undefined) return
+  if (position.snapshot === stood.snapshot && position.token === stood.token) return
+  throw new Failure({
+    code: 'divided',
+    message: 'the rollback was decided on a newer state of the file: the file was put back to an older copy',
+    remedy:
+      'Put the newest file back and start again; or with the daemon stopped: slipway recover --authority sqlite|postgres --accept-loss',
+  })
 }

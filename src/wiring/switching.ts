@@ -63,6 +63,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
     finalize: async () => {
       throw new Failure({ code: 'not_built', message: 'finalize' })
     },
+    settled: () => gate.settled(),
     report: (status, past) => reportOf(config, target, status, past),
     force: async () => {
       const epoch = await forceRollback(fence)
