@@ -106,7 +106,10 @@ export interface Decision extends AsyncDisposable {
    * `stands`, where the way back has brought SQLite: only a file that stands there is the one that was decided on.
    * Nothing is committed yet.
    */
-  propose(used: UsedIds, stands?: ReversePosition): Promise<{ readonly position: ReversePosition; readonly used: UsedIds }>
+  propose(
+    used: UsedIds,
+    stands?: ReversePosition,
+  ): Promise<{ readonly position: ReversePosition; readonly used: UsedIds }>
   /**
    * COMMIT with synchronous_commit=on, sent once. Throws Failure `outcome_unknown` where no answer came: only `undo`
    * can tell then, by trying.

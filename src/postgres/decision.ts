@@ -54,7 +54,8 @@ export class PostgresDecision implements Decision {
     // A coordinator that is frozen from here on is given up by the server, and parked writers go on.
     const ends = `SET LOCAL statement_timeout = ${this.#left}; SET LOCAL idle_in_transaction_session_timeout = ${this.#left + ANSWER_MS}`
     await session.run(this.#left + ANSWER_MS, (client) => client.query(ends))
-    const result = passage === 'switchover' ? await this.#towardsTarget(used) : await this.#backToSource(stands)
+    const result =
+      passage === 'switchover' ? await this.#towardsTarget(used) : await this.#backToSource(stands)
     this.#proposed = true
     return result
   }

@@ -18,6 +18,8 @@ import { crashPoint } from '../switchover/crash.ts'
 /** Why the loop is held, in `/status`. */
 const HELD = 'a change of authority'
 const LOOK_MS = 20
+/** How long writers stay parked at the most while an attempt is taken back. */
+const PARKED_MS = 500
 
 export interface ConductDeps {
   readonly fence: SourceFence
@@ -84,18 +86,29 @@ abstract class Base {
   }
 
   async undo(): Promise<'undone' | 'decided' | 'displaced'> {
-    const open = this.decision
-    this.decision = undefined
-    await open?.[Symbol.asyncDispose]()
-    const answer = await this.deps.gate.undo(this.passage, this.before)
-    await crashPoint(`${this.passage}.undo_committed`)
-    return answer
+    // Nobody waits for an answer that may not come. Where the fence stands, those who are parked would only meet it: they
+    // are spared that for as long as an answer usually takes.
+    if (this.lock?.notes.closed !== true) this.drop()
+    const parked = setTimeout(() => this.drop(), PARKED_MS)
+    try {
+      const open = this.decision
+      this.decision = undefined
+      await open?.[Symbol.asyncDispose]()
+      const answer = await this.deps.gate.undo(this.passage, this.before)
+      await crashPoint(`${this.passage}.undo_committed`)
+      return answer
+    } catch (error) {
+      this.drop()
+      throw error
+    } finally {
+      clearTimeout(parked)
+    }
   }
 
   /** Once it is decided, by this process or by one that is gone. */
   protected async finished(lock: SourceLock): Promise<void> {
     await lock.commit()
-    this.#drop()
+    this.drop()
   }
 
   /** The decision's COMMIT, sent once. */
@@ -124,13 +137,13 @@ abstract class Base {
     return lock
   }
 
-  #drop(): void {
+  protected drop(): void {
     this.lock?.[Symbol.dispose]()
     this.lock = undefined
   }
 
   protected letGo(): void {
-    this.#drop()
+    this.drop()
     this.deps.replicator.release(HELD)
   }
 
@@ -173,7 +186,13 @@ export class SwitchoverConduct extends Base implements Conduct {
     const lock = await this.locked(signal)
     await this.deps.inspect(lock)
     lock.raise({ epoch: this.before + 1, attempt: this.begun.attempt })
-    await lock.commit({ ms: this.deps.maxPauseMs, signal })
+    try {
+      await lock.commit({ ms: this.deps.maxPauseMs, signal })
+    } catch (error) {
+      // The fence may stand, and the lock is another's: it is taken anew where it is needed.
+      this.drop()
+      throw error
+    }
     await crashPoint('switchover.fence_committed')
   }
 

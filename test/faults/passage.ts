@@ -71,7 +71,8 @@ export async function possible(world: World, ms = 30_000): Promise<Passage | und
   for (;;) {
     const asked = world.daemon.process.alive ? await world.daemon.lag() : undefined
     // What was written while there was no daemon is brought over first, or the guards refuse.
-    const lag = asked?.state === 'running' && (asked.lag_seconds ?? NEAR_SECONDS) < NEAR_SECONDS ? asked : undefined
+    const lag =
+      asked?.state === 'running' && (asked.lag_seconds ?? NEAR_SECONDS) < NEAR_SECONDS ? asked : undefined
     if (lag?.phase === 'replicating' && lag.authority === 'sqlite') return 'switchover'
     if (lag?.phase === 'switched_over' && lag.authority === 'postgres') return 'rollback'
     if (now() > deadline) return undefined
