@@ -46,12 +46,16 @@ export class PostgresDecision implements Decision {
     return Math.max(1, Math.ceil(this.#parts.deadline - performance.now()))
   }
 
-  async propose(used: UsedIds): Promise<{ position: ReversePosition; used: UsedIds }> {
+  async propose(
+    used: UsedIds,
+    stands?: ReversePosition,
+  ): Promise<{ position: ReversePosition; used: UsedIds }> {
     const { session, passage } = this.#parts
     // A coordinator that is frozen from here on is given up by the server, and parked writers go on.
     const ends = `SET LOCAL statement_timeout = ${this.#left}; SET LOCAL idle_in_transaction_session_timeout = ${this.#left + ANSWER_MS}`
     await session.run(this.#left + ANSWER_MS, (client) => client.query(ends))
-    const result = passage === 'switchover' ? await this.#towardsTarget(used) : await this.#backToSource()
+    const result =
+      passage === 'switchover' ? await this.#towardsTarget(used) : await this.#backToSource(stands)
     this.#proposed = true
     return result
   }
@@ -82,20 +86,27 @@ export class PostgresDecision implements Decision {
     return { position: { snapshot, token }, used }
   }
 
-  async #backToSource(): Promise<{ position: ReversePosition; used: UsedIds }> {
+  async #backToSource(
+    stands: ReversePosition | undefined,
+  ): Promise<{ position: ReversePosition; used: UsedIds }> {
     const { session, control, tables, expected } = this.#parts
     return await session.run(this.#left + ANSWER_MS, async (client) => {
       const used = await lastIds(client, tables)
       const { rows } = await client.query(
-        `UPDATE slipway.control c SET authority = 'sqlite', epoch = epoch + 1, phase = 'replicating',
-           since = clock_timestamp(), reverse_start = NULL, fingerprint = '', unsafe = '{}', pauses = '{}'
+        `UPDATE slipway.control c SET authority = 'sqlite', epoch = epoch + 1,
+           since = clock_timestamp(), reverse_start = $5, fingerprint = '', unsafe = '{}', pauses = '{}'
          WHERE migration = $1 AND holder = $2 AND authority = 'postgres' AND epoch = $3 AND attempt = $4
            AND phase = 'rolling_back'
          RETURNING pg_current_snapshot()::text AS snapshot,
            (SELECT token FROM slipway.token t WHERE t.migration = c.migration) AS token`,
-        [control.migration, control.holder, expected.epoch, expected.attempt],
+        [control.migration, control.holder, expected.epoch, expected.attempt, stands?.snapshot ?? null],
       )
       if (rows[0] === undefined) throw displaced()
+      if (stands !== undefined)
+        await client.query('UPDATE slipway.token SET token = $2 WHERE migration = $1', [
+          control.migration,
+          stands.token,
+        ])
       return { position: { snapshot: rows[0].snapshot, token: rows[0].token ?? '' }, used }
     })
   }
