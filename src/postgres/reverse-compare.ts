@@ -5,6 +5,7 @@ import { differs } from './compare.ts'
 import { targetName } from './dormant.ts'
 import { type KeyAffinity, keyTextSql } from './key-text.ts'
 import { fromLog } from './reverse-capture.ts'
+import { REFUSAL, REFUSED_TABLE } from './sift.ts'
 import { quoteList, sameKey } from './stage.ts'
 
 /** Characters of a value that SQLite cannot hold. */
@@ -27,13 +28,13 @@ export const UNREAD_KEYS = 'pg_temp.slipway_unread'
 export const ALSO_KEYS = 'pg_temp.slipway_also'
 
 /** The tables of a session. `marks` has a letter for each column: `-` equal, `v` a value, `m` a misfit, cut. */
-export const SCRATCH = `
+export const SCRATCH = `${REFUSAL};${REFUSED_TABLE};
   CREATE TEMP TABLE IF NOT EXISTS slipway_patches (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    tbl int, key text, is_new boolean, marks text, vals text[], weight int) ON COMMIT PRESERVE ROWS;
+    tbl int, key text, is_new boolean, marks text, vals text[], weight int);
   CREATE TEMP TABLE IF NOT EXISTS slipway_gone (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    tbl int, key text) ON COMMIT PRESERVE ROWS;
-  CREATE TEMP TABLE IF NOT EXISTS slipway_unread (key text) ON COMMIT DELETE ROWS;
-  CREATE TEMP TABLE IF NOT EXISTS slipway_also (key text) ON COMMIT DELETE ROWS`
+    tbl int, key text);
+  CREATE TEMP TABLE IF NOT EXISTS slipway_unread (key text);
+  CREATE TEMP TABLE IF NOT EXISTS slipway_also (key text)`
 
 /** A part of the touched keys with the images of their rows. */
 export interface PageSql {

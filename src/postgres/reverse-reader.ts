@@ -24,8 +24,6 @@ import {
 } from './reverse-position.ts'
 import { ReverseWake } from './reverse-wake.ts'
 
-/** An idle reader looks at the catalogue about this often. */
-const SHAPE_EVERY_MS = 1_000
 /** Changes that `lag` counts at the most. */
 const COUNTED = 1_000_000
 /** Rows that one prune deletes at the most. */
@@ -68,7 +66,6 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
   #batch: StoredBatch | undefined
   #last: ReversePosition | undefined
   #batches = 0
-  #shapeAt = 0
   #pruneAt: number
 
   constructor(options: ReverseReaderOptions) {
@@ -105,7 +102,7 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
         return { kind: 'forgotten', reason: reason ?? 'PostgreSQL has no token of the way back' }
       }
       if (look.pending.length === 0 && !asked) {
-        if (Date.now() - this.#shapeAt < SHAPE_EVERY_MS || (await this.#isAsExpected())) return this.#empty()
+        if (await this.#isAsExpected()) return this.#empty()
       } else {
         locks = new Set([...locks, ...look.pending, ...extraTables])
         const found = await this.#readBatch(after, from, { images, signal, extras, locks })
@@ -116,7 +113,6 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
         }
       }
       const { reasons, fatal } = await this.#mend()
-      this.#shapeAt = 0
       const told = reasons.join('; ')
       if (fatal) return { kind: 'drift', reason: told, fatal }
       if (told !== '' && !this.#told.has(told)) {
@@ -171,11 +167,9 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
 
   async #isAsExpected(): Promise<boolean> {
     const { connection, id, tables } = this.#options
-    const same = await connection.use(async (client) =>
+    return await connection.use(async (client) =>
       isExpected(await readShape(client, tables), await readExpected(client, id)),
     )
-    this.#shapeAt = Date.now()
-    return same
   }
 
   async #mend(): ReturnType<typeof mendDrift> {
@@ -190,7 +184,7 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
   async #readBatch(
     after: ReversePosition,
     from: SnapshotParts,
-    work: Omit<Work, 'from' | 'snapshot' | 'truncated'> & {
+    work: Omit<Work, 'id' | 'from' | 'snapshot' | 'truncated' | 'changed'> & {
       readonly locks: ReadonlySet<string>
       readonly images: RowImages
     },
@@ -221,9 +215,9 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
           await client.query('ROLLBACK')
           return 'drift'
         }
-        this.#shapeAt = Date.now()
         const truncated = found.filter((row) => row.truncated).map(({ tbl }) => tbl as string)
-        const results = await this.#pages.compute(client, { ...work, from, snapshot, truncated }, id)
+        const changed = found.map(({ tbl }) => tbl as string)
+        const parts = await this.#pages.compute(client, { ...work, id, from, snapshot, changed, truncated })
         const { token, earlier } = this.#tokens.next(stored, connection.generation)
         await client.query('SET LOCAL synchronous_commit = on')
         await client.query('UPDATE slipway.token SET token = $2, earlier = $3 WHERE migration = $1', [
@@ -238,7 +232,7 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
           from: after,
           to: { snapshot, token },
           changes: found.reduce((sum, { n }) => sum + n, 0),
-          tables: results,
+          tables: parts,
         })
       } catch (error) {
         this.#pages.forget()

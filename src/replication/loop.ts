@@ -59,6 +59,8 @@ export interface LoopState {
   quarantined: number
   /** From the read of the last batch to its commit. */
   batchSeconds: number
+  /** How many changes that one had. */
+  batchChanges: number
 }
 
 interface LoopDeps {
@@ -107,6 +109,8 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
       const step = await this.#step(signal, false)
       if (step.kind === 'anew') return step
       onProgress()
+      // Pruning takes a lock, which a change of authority may have by now.
+      if (hold.active) continue
       await this.#flow.acknowledge(this.#at as P)
       if (step.kind === 'empty') await this.#flow.wake(pollMs, signal)
     }
@@ -157,6 +161,7 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
       state.quarantined = applied.quarantined
       this.#confirmedAt = Date.now()
       state.batchSeconds = (performance.now() - startedAt) / 1000
+      state.batchChanges = batch.changes
       observer.applied({
         direction: flow.direction,
         seconds: state.batchSeconds,

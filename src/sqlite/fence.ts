@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
+import { statSync } from 'node:fs'
 import type { Notes } from '../core/authority.ts'
 import { Failure } from '../core/errors.ts'
 import { quote } from '../core/quote.ts'
 import type { ReversePosition } from '../core/reverse.ts'
 import type { SourceFence, SourceLock, SourceNotes } from '../core/switching.ts'
-import { fileIdentity } from './changelog.ts'
 import { createFence, dropFence, fencedTables } from './fence-sql.ts'
 import {
   authorityOf,
@@ -21,9 +21,10 @@ import {
 } from './notes.ts'
 import { isSqliteError, openReader, type Sqlite, sourceFailure } from './open.ts'
 import { asciiLower, changeOwnSchema, foreignChanges } from './own-schema.ts'
+import { forgetAside } from './reverse-notes.ts'
 import { raiseSequences } from './sequences.ts'
 import { readAside, readTriggers, restoreTriggers, setTriggersAside } from './triggers-aside.ts'
-import { openLocker, takeWriteLock } from './write-lock.ts'
+import { commitAndRetake, openLocker, takeWriteLock } from './write-lock.ts'
 
 /** A pause of writes waits for the lock no longer than an application usually does. */
 const PAUSE_LOCK_MS = 5_000
@@ -91,12 +92,8 @@ export class SqliteFence implements SourceFence, Disposable {
    * where there is nothing; where the file is busy it is left for the next time. Returns whether there is nothing left.
    */
   async tidy(): Promise<boolean> {
-    const reader = this.#open()
-    const left = reader.transaction(() => {
-      const notes = readNoteMap(reader)
-      return notes?.has('pauses') === true && pausesOf(notes, Date.now()).length === 0
-    })()
-    if (!left) return true
+    const notes = readNoteMap(this.#open())
+    if (notes?.has('pauses') !== true || pausesOf(notes, Date.now()).length > 0) return true
     try {
       using lock = await this.#lock(TIDY_LOCK_MS, new AbortController().signal)
       lock.setPauses(lock.notes.pauses)
@@ -108,14 +105,16 @@ export class SqliteFence implements SourceFence, Disposable {
     }
   }
 
-  /** A file that was put in the place of the one that is open is seen. */
+  /** A file that was put in the place of the one that is open is seen. Only `stat`, never open (trap H7). */
   #open(): Sqlite {
     const { path } = this.#options
-    if (this.#reader !== undefined && fileIdentity(path) === this.#identity) return this.#reader
+    const stat = statSync(path, { throwIfNoEntry: false })
+    const identity = `${stat?.dev}:${stat?.ino}`
+    if (this.#reader !== undefined && identity === this.#identity) return this.#reader
     this.#reader?.close()
     this.#reader = undefined
     this.#reader = openReader(path)
-    this.#identity = fileIdentity(path)
+    this.#identity = identity
     return this.#reader
   }
 
@@ -194,6 +193,8 @@ class HeldLock implements SourceLock {
         token: undefined,
       })
       if (used !== undefined) raiseSequences(database, used)
+      // What SQLite could not take from PostgreSQL ends with PostgreSQL's lead.
+      forgetAside(database)
     })
   }
 
@@ -218,13 +219,12 @@ class HeldLock implements SourceLock {
   }
 
   async commit(relock?: { readonly ms: number; readonly signal: AbortSignal }): Promise<void> {
+    if (relock !== undefined) return await commitAndRetake(this.#database, relock.ms, relock.signal)
     try {
       this.#database.exec('COMMIT')
     } catch (error) {
       throw isSqliteError(error) ? sourceFailure(this.#database.name, error) : error
     }
-    // Its first tries come before anything else in this process, and so before any writer that sleeps.
-    if (relock !== undefined) await takeWriteLock(this.#database, relock.ms, relock.signal)
   }
 
   /** Exactly these pauses act from now on; triggers stand while there is a reason for them. */
@@ -255,6 +255,7 @@ class HeldLock implements SourceLock {
   }
 
   #close(tables: readonly string[]): void {
+    if (this.#tables().length === 0) throw notCaptured(this.#database.name)
     changeOwnSchema(this.#database, () => {
       dropFence(this.#database)
       setTriggersAside(this.#database, tables)
@@ -277,8 +278,8 @@ class HeldLock implements SourceLock {
   /** The moved tables, each of which must be there. */
   #all(): readonly string[] {
     const { there, missing } = this.#moved()
-    if (there.length + missing.length === 0) throw notCaptured(this.#database.name)
-    if (missing.length === 0) return there
+    if (missing.length === 0 && there.length > 0) return there
+    if (missing.length === 0) throw notCaptured(this.#database.name)
     throw new Failure({
       code: 'source_changed',
       exit: 1,

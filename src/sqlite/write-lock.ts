@@ -30,16 +30,33 @@ export function openLocker(path: string): Sqlite {
  * Throws Failure `source_locked` after `ms`.
  */
 export async function takeWriteLock(database: Sqlite, ms: number, signal: AbortSignal): Promise<void> {
+  await take(database, ms, signal, 20)
+}
+
+/**
+ * COMMIT, and the lock again: both in one call, so that no more than some microseconds lie between them; where somebody
+ * came in between all the same, dense tries from the start, since whoever comes now meets what was just committed.
+ */
+export async function commitAndRetake(database: Sqlite, ms: number, signal: AbortSignal): Promise<void> {
+  const error = attempt(() => database.exec('COMMIT; BEGIN IMMEDIATE'))
+  if (error === undefined) return
+  // COMMIT itself has failed: it leaves its transaction open, or SQLite has rolled it back for another reason.
+  if (database.inTransaction || !isBusy(error)) throw failureOf(database, error)
+  await take(database, ms, signal, 0)
+}
+
+/** `light`: for so many ms the tries are few. */
+async function take(database: Sqlite, ms: number, signal: AbortSignal, light: number): Promise<void> {
   const begin = database.prepare('BEGIN IMMEDIATE')
   for (const start = performance.now(); ; ) {
     signal.throwIfAborted()
     const elapsed = performance.now() - start
-    const eager = elapsed % 500 >= 20 && elapsed % 500 < 300
+    const eager = elapsed % 500 >= light && elapsed % 500 < 300
     const end = performance.now() + (eager ? EAGER_BURST_MS : LIGHT_BURST_MS)
     do {
       const error = attempt(() => begin.run())
       if (error === undefined) return
-      if (!isBusy(error)) throw isSqliteError(error) ? sourceFailure(database.name, error) : error
+      if (!isBusy(error)) throw failureOf(database, error)
     } while (performance.now() < end)
     if (elapsed >= ms) throw locked(database.name, ms)
     await (eager ? turn() : sleep(1 + Math.random(), undefined, { signal }))
@@ -53,6 +70,10 @@ function attempt(run: () => unknown): unknown {
   } catch (error) {
     return error ?? new Error('nothing was thrown')
   }
+}
+
+function failureOf(database: Sqlite, error: unknown): unknown {
+  return isSqliteError(error) ? sourceFailure(database.name, error) : error
 }
 
 /** PROTOCOL: many connections came to the log at once. */

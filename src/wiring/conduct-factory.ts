@@ -15,6 +15,8 @@ import type { TargetSession } from './session.ts'
 
 /** So few changes are drained under the lock in no time. */
 const NEAR = 200
+/** Under steady load something is always pending: what there is may take this part of the pause to drain. */
+const SHARE = 0.25
 
 interface FactoryDeps {
   readonly config: Config
@@ -50,7 +52,12 @@ export class ConductFactory {
       replicator,
       nearHead: async () => {
         const lag = await measureLag(config, replicator, facts)
-        return lag.caught_up || (lag.head !== null && lag.pending_changes <= NEAR && lag.state === 'running')
+        if (lag.caught_up) return true
+        if (lag.head === null || lag.state !== 'running') return false
+        if (lag.pending_changes <= NEAR) return true
+        const { batchSeconds, batchChanges } = replicator.view.loop
+        const batches = Math.max(1, lag.pending_changes / Math.max(1, batchChanges))
+        return batches * batchSeconds * 1000 <= SHARE * maxPauseMs
       },
       inspect: async () => {
         const now = replicator.view.loop.quarantined

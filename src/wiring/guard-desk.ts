@@ -59,6 +59,7 @@ export class GuardDesk {
    */
   async verify(request: SwitchRequest, signal: AbortSignal): Promise<void> {
     const { verifier, replicator, config, facts } = this.#deps
+    await this.#underWay(Date.now() + request.wait_seconds * 1000, signal)
     if (request.verify === 'none' || request.passage === 'rollback') return
     const { phase, state } = replicator.view
     if (phase !== 'replicating' || state !== 'running') return
@@ -70,6 +71,16 @@ export class GuardDesk {
     if (!verifier.busy) await verifier.ask(tables, { repair: false })
     const until = Date.now() + request.wait_seconds * 1000
     while (verifier.busy && Date.now() < until && !signal.aborted) await sleep(LOOK_MS, signal)
+  }
+
+  /** A stream that is just being opened has no position yet: nothing could be measured by it. */
+  async #underWay(until: number, signal: AbortSignal): Promise<void> {
+    const { replicator } = this.#deps
+    const opening = (): boolean => {
+      const { state, loop, isHolder } = replicator.view
+      return isHolder && state === 'running' && loop.applied === undefined
+    }
+    while (opening() && Date.now() < until && !signal.aborted) await sleep(LOOK_MS, signal)
   }
 
   async measure(passage: Passage, signal: AbortSignal): Promise<GuardFacts> {

@@ -34,8 +34,7 @@ test('numbers of transactions that are given again are no reason to skip one', {
     await side.follow()
     await server.stop('immediate')
     await server.start()
-    for (let n = 0; n < 5; n++)
-      await side.sql(`INSERT INTO t VALUES (${round * 10 + n + 1}, 'acknowledged')`)
+    for (let n = 0; n < 5; n++) await side.sql(`INSERT INTO t VALUES (${round * 10 + n + 1}, 'acknowledged')`)
     // The first attempt meets the lost session.
     await side.read().catch((error: { policy: string }) => expect(error.policy).toBe('transient'))
     while ((await side.reader.lag(side.position)).pending > 0) await side.follow()

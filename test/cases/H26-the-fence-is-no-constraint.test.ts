@@ -92,6 +92,9 @@ describe.each(['undecided', 'paused'])('a file that is %s', (state) => {
     for (const pragmas of [{}, { recursive_triggers: 1, foreign_keys: 1 }]) {
       expect(refusals(await attempt(path, WRITES, { pragmas }), text)).toEqual(WRITES.map(() => REFUSED))
     }
+    // A hardened connection may be told in SQLite's words.
+    const hardened = await attempt(path, WRITES, { pragmas: { trusted_schema: 0 } })
+    expect(refusals(hardened, '')).toEqual(WRITES.map(() => REFUSED))
     // Reads go on, and a transaction that met the fence is still the application's to end.
     const [, , refused, read, end] = await attempt(path, [
       'BEGIN IMMEDIATE',

@@ -89,7 +89,7 @@ class Writer {
       } catch {
         // Deadlocks, serialization failures and lock timeouts belong to the life of an application.
         this.refused++
-        await this.#client.query('ROLLBACK')
+        if (!signal.aborted) await this.#client.query('ROLLBACK')
       }
     }
   }
@@ -125,6 +125,7 @@ test('every batch is the difference of two snapshots', { timeout: 120_000 }, asy
   for (let n = 0; n < 6; n++)
     writers.push(new Writer(await side.connect(), LEVELS[n % 3] as string, 4242 + n))
   const running = writers.map((writer) => writer.run(stop.signal))
+  using _stop = { [Symbol.dispose]: () => stop.abort() }
   // One that is open across all batches.
   const patient = await side.connect()
   await patient.query(

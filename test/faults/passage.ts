@@ -25,6 +25,7 @@ export interface PassageBody {
   readonly code?: string
   readonly detail?: string
   readonly guards?: readonly { readonly code: string; readonly ok: boolean; readonly value: unknown }[]
+  readonly steps?: readonly { readonly step: string; readonly ms: number | null }[]
 }
 
 export interface PassageResult {
@@ -43,16 +44,19 @@ export async function ask(
   ms = 90_000,
 ): Promise<PassageResult> {
   const began = now()
+  // A rollback has no such guard.
+  const { verify, ...asked } = options
+  const body = passage === 'switchover' && verify !== undefined ? { ...asked, verify } : asked
   try {
     const token = readFileSync(join(daemon.stateDir, 'token'), 'utf8').trim()
     const response = await fetch(`${daemon.url}/${passage}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(options),
+      body: JSON.stringify(body),
       signal: AbortSignal.timeout(ms),
     })
-    const body = (await response.json()) as PassageBody
-    return { passage, status: response.status, body, ms: now() - began }
+    const answer = (await response.json()) as PassageBody
+    return { passage, status: response.status, body: answer, ms: now() - began }
   } catch (error) {
     const detail = `${(error as Error).message} ${String((error as Error).cause ?? '')}`.trim()
     return { passage, status: undefined, body: { detail }, ms: now() - began }
@@ -101,8 +105,13 @@ export function told(result: PassageResult): string {
   const { passage, status, body, ms } = result
   const end =
     status === 200
-      ? `done, pause ${Math.round(body.pause_ms ?? -1)} ms, drained ${body.drained_changes}, epoch ${body.epoch}`
+      ? `done, pause ${Math.round(body.pause_ms ?? -1)} ms, drained ${body.drained_changes}, epoch ${body.epoch}; ${stepsOf(body)}`
       : `${status ?? 'no answer'} ${body.code ?? ''} ${body.detail ?? ''}`
   const guards = (body.guards ?? []).filter((guard) => !guard.ok).map((guard) => guard.code)
   return `${passage}: ${end}${guards.length > 0 ? ` [${guards.join(', ')}]` : ''} (${Math.round(ms)} ms)`
+}
+
+/** Milliseconds of each step. */
+function stepsOf({ steps }: PassageBody): string {
+  return (steps ?? []).flatMap(({ step, ms }) => (ms === null ? [] : [`${step} ${ms}`])).join(', ')
 }

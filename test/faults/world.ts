@@ -99,7 +99,7 @@ export class World implements AsyncDisposable {
         STATE_DIR: state,
         BACKUP_DIR: place('backups'),
         // The source lies on a small disk.
-        CHANGELOG_RETENTION_SECONDS: '30',
+        CHANGELOG_RETENTION_SECONDS: '120',
         ...options.env,
       },
     })

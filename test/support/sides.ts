@@ -7,7 +7,8 @@ import type { Notes } from '../../src/core/authority.ts'
 import type { Config } from '../../src/core/config.ts'
 import type { Observer } from '../../src/core/observer.ts'
 import { Connection } from '../../src/postgres/connection.ts'
-import { Control, type ControlState, sessionName } from '../../src/postgres/control.ts'
+import { Control, sessionName } from '../../src/postgres/control.ts'
+import type { ControlState } from '../../src/postgres/control-state.ts'
 import { PostgresGate } from '../../src/postgres/gate.ts'
 import { SqliteFence } from '../../src/sqlite/fence.ts'
 import { attempt, type Outcome } from './foreign.ts'
@@ -20,6 +21,7 @@ export const DEAF: Observer = {
   phase: () => undefined,
   applied: () => undefined,
   copied: () => undefined,
+  switched: () => undefined,
   step: () => undefined,
   warn: () => undefined,
   error: () => undefined,

@@ -4,7 +4,8 @@
 -- 1970): the trigger judges it, so a pause ends by itself whatever process lives.
 -- Never RAISE: it is a constraint error, which applications swallow as "duplicate" (trap H26). A JSON path that is
 -- none is a plain SQLITE_ERROR which carries the text, whatever conflict clause the statement has. The text is read
--- from the notes: a constant would be computed before the condition is. A build without JSON refuses as well.
+-- from the notes: a constant would be computed before the condition is. A build without JSON refuses as well, and so
+-- does one older than 3.41 with trusted_schema=OFF: by other words, and until the triggers are taken away.
 
 -- statement: fence
 CREATE TRIGGER {{name}} BEFORE {{event}} ON {{table}}
