@@ -170,6 +170,18 @@ export class PostgresGate implements TargetGate {
     })
   }
 
+  async settled(): Promise<void> {
+    const { control } = this.#parts
+    await this.#change(async (client) => {
+      const found = await this.#leading(client, 'sqlite')
+      if (found.phase !== 'rolling_back') return
+      await client.query(
+        `UPDATE slipway.control SET phase = 'replicating', reverse_start = NULL WHERE migration = $1`,
+        [control.migration],
+      )
+    })
+  }
+
   async pause(reason: string, until: Date): Promise<void> {
     const session = await HeldSession.take(this.#connection, CONTROL_MS)
     try {

@@ -67,11 +67,7 @@ export class ConductFactory {
         const now = replicator.view.loop.quarantined
         if (now > asideBefore) throw setAside(now - asideBefore)
       },
-      start: async () => {
-        const control = await target.control.read()
-        if (control?.reverseStart !== undefined) return control.reverseStart
-        throw new Error('PostgreSQL has decided, and does not know where the way back starts')
-      },
+      start: async () => (await target.control.read())?.reverseStart,
       usedBySqlite: () => {
         const reader = openReader(config.sqlitePath)
         try {

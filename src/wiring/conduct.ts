@@ -18,6 +18,8 @@ import { crashPoint } from '../switchover/crash.ts'
 /** Why the loop is held, in `/status`. */
 const HELD = 'a change of authority'
 const LOOK_MS = 10
+/** How long writers stay parked at the most while an attempt is taken back. */
+const PARKED_MS = 500
 
 export interface ConductDeps {
   readonly fence: SourceFence
@@ -27,8 +29,8 @@ export interface ConductDeps {
   readonly nearHead: (waitedMs: number) => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
   readonly inspect: (lock: SourceLock | undefined) => Promise<void>
-  /** What PostgreSQL has stored of the way back's start. */
-  readonly start: () => Promise<ReversePosition>
+  /** What PostgreSQL has stored of the way back: its start, or where SQLite stood when a rollback was decided. */
+  readonly start: () => Promise<ReversePosition | undefined>
   /** Ids given out by SQLite (switchover) or by PostgreSQL (rollback, after a crash). */
   readonly usedBySqlite: () => UsedIds
   readonly usedByPostgres: () => Promise<UsedIds>
@@ -90,18 +92,29 @@ abstract class Base {
   }
 
   async undo(): Promise<'undone' | 'decided' | 'displaced'> {
-    const open = this.decision
-    this.decision = undefined
-    await open?.[Symbol.asyncDispose]()
-    const answer = await this.deps.gate.undo(this.passage, this.before)
-    await crashPoint(`${this.passage}.undo_committed`)
-    return answer
+    // Nobody waits for an answer that may not come. Where the fence stands, those who are parked would only meet it: they
+    // are spared that for as long as an answer usually takes.
+    if (this.lock?.notes.closed !== true) this.drop()
+    const parked = setTimeout(() => this.drop(), PARKED_MS)
+    try {
+      const open = this.decision
+      this.decision = undefined
+      await open?.[Symbol.asyncDispose]()
+      const answer = await this.deps.gate.undo(this.passage, this.before)
+      await crashPoint(`${this.passage}.undo_committed`)
+      return answer
+    } catch (error) {
+      this.drop()
+      throw error
+    } finally {
+      clearTimeout(parked)
+    }
   }
 
   /** Once it is decided, by this process or by one that is gone. */
   protected async finished(lock: SourceLock): Promise<void> {
     await lock.commit()
-    this.#drop()
+    this.drop()
   }
 
   /** The decision's COMMIT, sent once. */
@@ -130,13 +143,13 @@ abstract class Base {
     return lock
   }
 
-  #drop(): void {
+  protected drop(): void {
     this.lock?.[Symbol.dispose]()
     this.lock = undefined
   }
 
   protected letGo(): void {
-    this.#drop()
+    this.drop()
     this.deps.replicator.release(HELD)
   }
 
@@ -180,7 +193,13 @@ export class SwitchoverConduct extends Base implements Conduct {
     const lock = await this.locked(signal)
     await this.deps.inspect(lock)
     lock.raise({ epoch: this.before + 1, attempt: this.begun.attempt })
-    await lock.commit({ ms: this.deps.maxPauseMs, signal })
+    try {
+      await lock.commit({ ms: this.deps.maxPauseMs, signal })
+    } catch (error) {
+      // The fence may stand, and the lock is another's: it is taken anew where it is needed.
+      this.drop()
+      throw error
+    }
     await crashPoint('switchover.fence_committed')
   }
 
@@ -202,6 +221,7 @@ export class SwitchoverConduct extends Base implements Conduct {
     // An earlier try may have come through.
     if (authority !== 'postgres') {
       const position = this.#position ?? (await this.deps.start())
+      if (position === undefined) throw new Error('PostgreSQL does not know where the way back starts')
       lock.lead({ from: { authority: 'none', epoch, attempt }, epoch, attempt, position })
     }
     await this.finished(lock)
@@ -239,8 +259,8 @@ export class RollbackConduct extends Base implements Conduct {
   async fence(signal: AbortSignal): Promise<void> {
     if (this.decision === undefined) throw new Error('the gate is not held')
     await this.deps.inspect(undefined)
-    const { used } = await this.decision.propose(new Map())
     const lock = await this.locked(signal)
+    const { used } = await this.decision.propose(new Map(), lock.notes.position)
     this.#prepare(lock, used)
   }
 
@@ -259,7 +279,10 @@ export class RollbackConduct extends Base implements Conduct {
   async settle(signal: AbortSignal): Promise<void> {
     if (this.lock === undefined) {
       const used = await this.deps.usedByPostgres()
-      this.#prepare(await this.locked(signal), used)
+      const stood = await this.deps.start()
+      const lock = await this.locked(signal)
+      requireStanding(lock.notes, stood)
+      this.#prepare(lock, used)
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')
@@ -270,4 +293,17 @@ export class RollbackConduct extends Base implements Conduct {
   async reopen(): Promise<void> {
     this.letGo()
   }
+}
+
+/** A copy of the file that was put back between the decision and its end: it lacks what the decision was made on. */
+function requireStanding(notes: SourceNotes, stood: ReversePosition | undefined): void {
+  const { position } = notes
+  if (position === undefined || stood === undefined) return
+  if (position.snapshot === stood.snapshot && position.token === stood.token) return
+  throw new Failure({
+    code: 'divided',
+    message: 'the rollback was decided on a newer state of the file: the file was put back to an older copy',
+    remedy:
+      'Put the newest file back and start again; or with the daemon stopped: slipway recover --authority sqlite|postgres --accept-loss',
+  })
 }

@@ -81,7 +81,7 @@ export class Streams implements StreamFactory {
   }
 
   async open(anew: Anew | undefined, signal: AbortSignal): Promise<Stream | ReverseStream> {
-    const { forward, reverse, target, fence, idle, recover, leads, asleep } = this.#deps
+    const { forward, reverse, target, fence, gate, idle, recover, leads, asleep } = this.#deps
     this.#direction = undefined
     await idle(signal)
     signal.throwIfAborted()
@@ -100,6 +100,7 @@ export class Streams implements StreamFactory {
     if (standing.kind === 'sqlite' && standing.behind)
       await followEpoch(target.connection, target.control, fence.notes().epoch)
     const control = await target.control.read()
+    if (control?.phase === 'rolling_back') await gate.settled()
     if (control?.awake === true) await asleep()
     const stream = await forward.open(anew, signal)
     this.#direction = 'forward'

@@ -30,6 +30,8 @@ export interface SwitchParts {
   readonly pause: (reason: string, until: Date) => Promise<void>
   readonly resume: () => Promise<void>
   readonly finalize: () => Promise<void>
+  /** Tells PostgreSQL that SQLite has settled a rollback. */
+  readonly settled: () => Promise<void>
   readonly report: (status: StatusReport, runs: readonly SwitchRun[]) => Promise<string>
   /** PostgreSQL does not answer: SQLite alone, by a person's word. */
   readonly force: () => Promise<number>
@@ -254,6 +256,10 @@ export class SwitchDesk {
   async #after(parts: SwitchParts, run: SwitchRun): Promise<undefined> {
     const { observer, replicator, hooks } = this.#deps
     const keeping = this.#keep(parts, run)
+    if (run.state === 'done' && run.passage === 'rollback') {
+      // Where it does not come through, the next stream does it before it begins.
+      await parts.settled().catch((error: unknown) => observer.warn(messageOf(error)))
+    }
     await parts.refresh()
     const { phase, authority, epoch } = this.#control()
     replicator.entered(phase)

@@ -279,3 +279,18 @@ test('a crash of the server after any call: exactly one side is writable, and th
     }
   }
 }, 120_000)
+
+test('DDL between the last batch and the decision of a rollback is no part of what SQLite has: refused', async () => {
+  await using database = await createDatabase()
+  await using rig = await GateRig.create({
+    url: database.url,
+    tables: [spec('t')],
+    schema: 'CREATE TABLE t (id bigint PRIMARY KEY, a text)',
+  })
+  await rig.pass('switchover')
+  const expected = await rig.gate.begin('rollback')
+  await using decision = await rig.gate.open(expected, 'rollback', 2_000, SIGNAL)
+  const admin = await database.connect()
+  await admin.query('ALTER TABLE t ALTER COLUMN a TYPE text USING upper(a)')
+  await expect(decision.propose(new Map())).rejects.toMatchObject({ code: 'drift' })
+})
