@@ -18,6 +18,8 @@ import { crashPoint } from '../switchover/crash.ts'
 /** Why the loop is held, in `/status`. */
 const HELD = 'a change of authority'
 const LOOK_MS = 10
+/** Of the pause, for an answer that says what it waited for. */
+const SPARE_MS = 150
 /** How long writers stay parked at the most while an attempt is taken back. */
 const PARKED_MS = 500
 
@@ -49,6 +51,8 @@ abstract class Base {
   protected attempt: Notes | undefined
   protected lock: SourceLock | undefined
   protected decision: Decision | undefined
+  /** When writers began to wait; `performance.now()`. */
+  protected pauseFrom = 0
   protected abstract readonly passage: Passage
   /** Of PostgreSQL's control row before the decision. */
   protected abstract readonly before: number
@@ -153,6 +157,11 @@ abstract class Base {
     this.deps.replicator.release(HELD)
   }
 
+  /** Less than the pause has left: who was in the way is told, instead of that the time was over. */
+  protected get left(): number {
+    return Math.max(1, this.pauseFrom + this.deps.maxPauseMs - SPARE_MS - performance.now())
+  }
+
   async #holdLoop(): Promise<void> {
     await this.deps.replicator.standStill(HELD)
     // It came too late: nobody would let it go.
@@ -187,6 +196,7 @@ export class SwitchoverConduct extends Base implements Conduct {
 
   async hold(signal: AbortSignal): Promise<void> {
     await this.locked(signal)
+    this.pauseFrom = performance.now()
   }
 
   async fence(signal: AbortSignal): Promise<void> {
@@ -204,8 +214,8 @@ export class SwitchoverConduct extends Base implements Conduct {
   }
 
   async decide(signal: AbortSignal): Promise<void> {
-    const { gate, maxPauseMs, usedBySqlite } = this.deps
-    this.decision = await gate.open(this.begun, 'switchover', maxPauseMs, signal)
+    const { gate, usedBySqlite } = this.deps
+    this.decision = await gate.open(this.begun, 'switchover', this.left, signal)
     const { position } = await this.decision.propose(usedBySqlite())
     this.#position = position
     signal.throwIfAborted()
@@ -230,6 +240,8 @@ export class SwitchoverConduct extends Base implements Conduct {
   }
 
   async reopen(signal: AbortSignal): Promise<void> {
+    // Without a fence there is nothing to lower, and whoever has the lock may keep it.
+    if (this.lock === undefined && this.deps.fence.notes().authority !== 'none') return this.letGo()
     const lock = await this.locked(signal)
     const { authority, epoch, attempt } = lock.notes
     if (authority === 'none') {
@@ -253,7 +265,8 @@ export class RollbackConduct extends Base implements Conduct {
   }
 
   async hold(signal: AbortSignal): Promise<void> {
-    this.decision = await this.deps.gate.open(this.begun, 'rollback', this.deps.maxPauseMs, signal)
+    this.pauseFrom = performance.now()
+    this.decision = await this.deps.gate.open(this.begun, 'rollback', this.left, signal)
   }
 
   async fence(signal: AbortSignal): Promise<void> {
