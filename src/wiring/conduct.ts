@@ -26,7 +26,7 @@ const PARKED_MS = 500
 export interface ConductDeps {
   readonly fence: SourceFence
   readonly gate: TargetGate
-  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'view'>
+  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'turn' | 'view'>
   /** What is left to apply is drained under the lock in no time; after `waitedMs` in a little more than that. */
   readonly nearHead: (waitedMs: number) => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
@@ -162,6 +162,13 @@ abstract class Base {
     return Math.max(1, this.pauseFrom + this.deps.maxPauseMs - SPARE_MS - performance.now())
   }
 
+  /** The loop that is held goes the way that is over: it must not take another step. */
+  protected turnRound(): void {
+    this.drop()
+    this.deps.replicator.turn()
+    this.deps.replicator.release(HELD)
+  }
+
   async #holdLoop(): Promise<void> {
     await this.deps.replicator.standStill(HELD)
     // It came too late: nobody would let it go.
@@ -236,7 +243,7 @@ export class SwitchoverConduct extends Base implements Conduct {
     }
     await this.finished(lock)
     await crashPoint('switchover.settle_committed')
-    this.letGo()
+    this.turnRound()
   }
 
   async reopen(signal: AbortSignal): Promise<void> {
@@ -299,7 +306,7 @@ export class RollbackConduct extends Base implements Conduct {
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')
-    this.letGo()
+    this.turnRound()
   }
 
   /** SQLite's transaction was never committed, and PostgreSQL is open again since the undo. */
