@@ -49,6 +49,8 @@ export class ConductFactory {
       gate,
       replicator,
       nearHead: async () => {
+        // A position that is remembered says nothing of a stream that is still being opened.
+        if (replicator.view.loop.applied === undefined) return false
         const lag = await measureLag(config, replicator, facts)
         return lag.caught_up || (lag.head !== null && lag.pending_changes <= NEAR && lag.state === 'running')
       },
