@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ask, atRest, type Passage, told } from '../faults/passage.ts'
 import { OPEN_WITHIN_MS, oneOpen, settle } from '../faults/settle.ts'
 import { restart } from '../faults/strokes.ts'
-import { bring, expectNothingLost, leaderBefore, other, stopped, Watch } from '../faults/struck.ts'
+import { bring, expectNothingLost, leaderBefore, other, PATIENT, stopped, Watch } from '../faults/struck.ts'
 import { World } from '../faults/world.ts'
 import { type Status, until, Workspace } from '../support/daemon.ts'
 
@@ -45,7 +45,7 @@ describe('a decision', () => {
     await bring(world, passage)
     const struck = world.toDaemon.struck
     world.toDaemon.arm('answer_lost', { times: 1, match: DECISION })
-    const result = await ask(world.daemon, passage, { wait_seconds: 20, verify: 'none' })
+    const result = await ask(world.daemon, passage, PATIENT)
     expect(world.toDaemon.struck).toBe(struck + 1)
     expect(result.status, told(result)).toBe(200)
     expect((await settle(world)).leader).toBe(other(leaderBefore(passage)))
@@ -58,7 +58,7 @@ describe('a decision', () => {
       await bring(world, passage)
       const struck = world.toDaemon.struck
       world.toDaemon.arm('late', { times: 1, holdMs: 3_000, match: DECISION })
-      const result = await ask(world.daemon, passage, { wait_seconds: 20, verify: 'none' })
+      const result = await ask(world.daemon, passage, PATIENT)
       expect(world.toDaemon.struck).toBe(struck + 1)
       expect(result.status, told(result)).toBe(504)
       expect((await settle(world)).leader).toBe(leaderBefore(passage))
@@ -76,7 +76,7 @@ describe('a decision', () => {
       await restart(world, `${passage}.decide_proposed:stop`)
       await bring(world, passage)
       const watch = new Watch(world)
-      const changed = ask(world.daemon, passage, { wait_seconds: 20, verify: 'none' })
+      const changed = ask(world.daemon, passage, PATIENT)
       await stopped(world)
       const { rows } = await world.server.query(
         `SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'slipway % decision'`,

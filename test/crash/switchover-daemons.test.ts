@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ask, type Passage } from '../faults/passage.ts'
 import { OPEN_WITHIN_MS, oneOpen, settle } from '../faults/settle.ts'
 import { restart } from '../faults/strokes.ts'
-import { bring, expectNothingLost, leaderBefore, other, stopped, Watch } from '../faults/struck.ts'
+import { bring, expectNothingLost, leaderBefore, other, PATIENT, stopped, Watch } from '../faults/struck.ts'
 import { World } from '../faults/world.ts'
 import { type Daemon, type Status, until, Workspace } from '../support/daemon.ts'
 
@@ -83,7 +83,7 @@ describe('a daemon that does not go on', () => {
     const failing = /undo/.test(point) ? `${passage}.before_decide:fail,` : ''
     await restart(world, `${failing}${point}:stop`)
     await bring(world, passage)
-    const changed = ask(world.daemon, passage, { wait_seconds: 20, verify: 'none' })
+    const changed = ask(world.daemon, passage, PATIENT)
     await stopped(world)
     return { changed, daemon: world.daemon }
   }

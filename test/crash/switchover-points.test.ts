@@ -13,7 +13,7 @@ import { crashPoints, isOfUndo } from '../faults/points.ts'
 import { isStopped } from '../faults/server.ts'
 import { OPEN_WITHIN_MS, settle } from '../faults/settle.ts'
 import { restart } from '../faults/strokes.ts'
-import { bring, expectNothingLost, leaderBefore, other } from '../faults/struck.ts'
+import { bring, expectNothingLost, leaderBefore, other, PATIENT } from '../faults/struck.ts'
 import { World } from '../faults/world.ts'
 import { until, Workspace } from '../support/daemon.ts'
 
@@ -104,7 +104,7 @@ describe('a change of authority that is struck', () => {
     await restart(world, `${failing}${point}:${fault === 'kill -9' ? 'kill' : 'stop'}`)
     expect(await possible(world)).toBe(passage)
     const { daemon } = world
-    const changed = ask(daemon, passage, { wait_seconds: 20, verify: 'none' }, 90_000)
+    const changed = ask(daemon, passage, PATIENT)
     const ended = changed.then(() => true)
     const met = await until(
       async () => {

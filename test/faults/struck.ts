@@ -15,13 +15,16 @@ import type { World } from './world.ts'
 export const other = (engine: Engine): Engine => (engine === 'sqlite' ? 'postgres' : 'sqlite')
 export const leaderBefore = (passage: Passage): Engine => (passage === 'switchover' ? 'sqlite' : 'postgres')
 
+/** Without guards that take long, and with a pause that a busy machine keeps: what is looked at here is not its length. */
+export const PATIENT = { wait_seconds: 20, verify: 'none', max_pause_ms: 4_000 } as const
+
 /** The side leads from which this change starts. */
 export async function bring(world: World, passage: Passage): Promise<void> {
   await settle(world)
   const now = await possible(world)
   if (now === passage) return
   expect(now, `no change is possible\n${world.daemon.process.tail()}`).toBeDefined()
-  const result = await ask(world.daemon, now!, { wait_seconds: 20, verify: 'none' })
+  const result = await ask(world.daemon, now!, PATIENT)
   expect(result.status, told(result)).toBe(200)
   expect(await possible(world)).toBe(passage)
 }
