@@ -71,7 +71,9 @@ abstract class Base {
     const { replicator, nearHead } = this.deps
     for (const began = performance.now(); ; ) {
       signal.throwIfAborted()
-      const { state, reasons } = replicator.view
+      const { state, reasons, stream } = replicator.view
+      // It is opened again when no change is under way: nothing would ever come to zero.
+      if (stream === undefined && state === 'running') throw noStream()
       if (state !== 'running') {
         throw new Failure({
           code: `replication_${state}`,
@@ -183,6 +185,16 @@ abstract class Base {
     this.deps.ended()
     await open?.[Symbol.asyncDispose]()
   }
+}
+
+function noStream(): Failure {
+  return new Failure({
+    code: 'no_stream',
+    exit: 1,
+    policy: 'transient',
+    message: 'replication is being made ready again',
+    remedy: 'Nothing to do: try again in a moment.',
+  })
 }
 
 /** Forward: SQLite's lock and fence, PostgreSQL's decision, SQLite's note. */
