@@ -24,7 +24,7 @@ export interface Loaded {
 /** The temporary tables of the session in which batches of the way back are computed. */
 export class ReverseScratch {
   readonly #connection: Connection
-  readonly #stages = new Stages('by hand')
+  readonly #stages = new Stages()
   #generation = -1
   /** Rows that a table has held since it was truncated; not there: nobody knows. */
   readonly #held = new Map<string, number>()

@@ -13,10 +13,13 @@ import type { ForwardFacts } from './forward-facts.ts'
 import { measureLag } from './lag.ts'
 import type { TargetSession } from './session.ts'
 
-/** So few changes are drained under the lock in no time. */
-const NEAR = 200
-/** Under steady load something is always pending: what there is may take this part of the pause to drain. */
+/** What is left may take this long to drain, ms: more and more, since under a steady load something is always left. */
+const AT_FIRST_MS = 15
+const DOUBLES_EVERY_MS = 100
+/** And no more than this part of the pause. */
 const SHARE = 0.25
+/** As long as no batch was seen, so few changes are drained in no time. */
+const FEW = 200
 
 interface FactoryDeps {
   readonly config: Config
@@ -50,14 +53,15 @@ export class ConductFactory {
       fence,
       gate,
       replicator,
-      nearHead: async () => {
+      nearHead: async (waitedMs) => {
         const lag = await measureLag(config, replicator, facts)
         if (lag.caught_up) return true
         if (lag.head === null || lag.state !== 'running') return false
-        if (lag.pending_changes <= NEAR) return true
         const { batchSeconds, batchChanges } = replicator.view.loop
-        const batches = Math.max(1, lag.pending_changes / Math.max(1, batchChanges))
-        return batches * batchSeconds * 1000 <= SHARE * maxPauseMs
+        if (batchChanges === 0) return lag.pending_changes <= FEW
+        const batches = Math.max(1, lag.pending_changes / batchChanges)
+        const bound = Math.min(SHARE * maxPauseMs, AT_FIRST_MS * 2 ** (waitedMs / DOUBLES_EVERY_MS))
+        return batches * batchSeconds * 1000 <= bound
       },
       inspect: async () => {
         const now = replicator.view.loop.quarantined

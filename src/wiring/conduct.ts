@@ -17,7 +17,7 @@ import { crashPoint } from '../switchover/crash.ts'
 
 /** Why the loop is held, in `/status`. */
 const HELD = 'a change of authority'
-const LOOK_MS = 20
+const LOOK_MS = 10
 /** Of the pause, for an answer that says what it waited for. */
 const SPARE_MS = 150
 /** How long writers stay parked at the most while an attempt is taken back. */
@@ -27,8 +27,8 @@ export interface ConductDeps {
   readonly fence: SourceFence
   readonly gate: TargetGate
   readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'turn' | 'view'>
-  /** Nearly nothing is left to apply, so that the rest is drained under the lock in no time. */
-  readonly nearHead: () => Promise<boolean>
+  /** What is left to apply is drained under the lock in no time; after `waitedMs` in a little more than that. */
+  readonly nearHead: (waitedMs: number) => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
   readonly inspect: (lock: SourceLock | undefined) => Promise<void>
   /** What PostgreSQL has stored of the way back: its start, or where SQLite stood when a rollback was decided. */
@@ -69,7 +69,7 @@ abstract class Base {
 
   async wait(signal: AbortSignal): Promise<void> {
     const { replicator, nearHead } = this.deps
-    for (;;) {
+    for (const began = performance.now(); ; ) {
       signal.throwIfAborted()
       const { state, reasons } = replicator.view
       if (state !== 'running') {
@@ -80,7 +80,13 @@ abstract class Base {
           remedy: state === 'paused' ? 'slipway replication resume' : 'See: slipway status',
         })
       }
-      if (await nearHead()) return
+      if (await nearHead(performance.now() - began)) {
+        // A batch in flight is waited for here: for a rollback the next step is in the pause already.
+        await this.#holdLoop()
+        signal.throwIfAborted()
+        if (await nearHead(performance.now() - began)) return
+        replicator.release(HELD)
+      }
       await sleep(LOOK_MS, signal)
     }
   }
@@ -162,8 +168,10 @@ abstract class Base {
     this.letGo()
   }
 
-  protected async holdLoop(): Promise<void> {
+  async #holdLoop(): Promise<void> {
     await this.deps.replicator.standStill(HELD)
+    // It came too late: nobody would let it go.
+    if (this.#closed) this.deps.replicator.release(HELD)
   }
 
   protected get begun(): Notes {
@@ -193,7 +201,6 @@ export class SwitchoverConduct extends Base implements Conduct {
   }
 
   async hold(signal: AbortSignal): Promise<void> {
-    await this.holdLoop()
     await this.locked(signal)
     this.pauseFrom = performance.now()
   }
@@ -265,7 +272,6 @@ export class RollbackConduct extends Base implements Conduct {
 
   async hold(signal: AbortSignal): Promise<void> {
     this.pauseFrom = performance.now()
-    await this.holdLoop()
     this.decision = await this.deps.gate.open(this.begun, 'rollback', this.left, signal)
   }
 
