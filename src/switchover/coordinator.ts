@@ -79,6 +79,7 @@ export class Coordinator {
   #current: SwitchRun = NO_RUN
   #running: Promise<SwitchRun> | undefined
   #wait: SwitchWait | undefined
+  #needsStream = false
 
   constructor(deps: CoordinatorDeps) {
     this.#deps = {
@@ -100,6 +101,11 @@ export class Coordinator {
     return this.#running !== undefined
   }
 
+  /** True while a run only waits for replication, which must not wait for its end. */
+  get needsStream(): boolean {
+    return this.#running !== undefined && this.#needsStream
+  }
+
   /** Why a run does not end, while a step is tried again. */
   get waiting(): SwitchWait | undefined {
     return this.#wait
@@ -117,6 +123,7 @@ export class Coordinator {
         ...FORWARD_STEPS.map((step) => ({ step, title: TITLES[change.passage][step] })),
       ])
       let conduct: Conduct
+      this.#needsStream = true
       try {
         for (const preparation of preparations) await this.#prepare(live, preparation)
         if (change.dryRun === true) return live.finish({ state: 'dry_run' })
@@ -185,6 +192,7 @@ export class Coordinator {
         facts: { run: this.#current },
       })
     }
+    this.#needsStream = false
     this.#running = work()
     try {
       return await this.#running
@@ -230,6 +238,7 @@ export class Coordinator {
     let state = entry
     try {
       for (;;) {
+        this.#needsStream = state === 'beginning' || state === 'waiting'
         const { step, deadline } = FACTS[state]
         if (step === null) break
         course.enters(state)
@@ -247,6 +256,7 @@ export class Coordinator {
         state = next
       }
     } finally {
+      this.#needsStream = false
       this.#wait = undefined
       // Locks go before anything else is done. What cannot be closed goes with its session.
       try {

@@ -82,9 +82,14 @@ export class SwitchDesk {
     if (last !== undefined) this.#last = last
   }
 
-  /** Resolves when no change of authority is under way. */
+  /** Ours waits for replication to come near the head: the stream may be opened, and has to be. */
+  get needsStream(): boolean {
+    return this.#coordinator.needsStream
+  }
+
+  /** Resolves when no change of authority is under way that a stream would be in the way of. */
   async idle(signal: AbortSignal): Promise<void> {
-    while (this.#coordinator.busy && !signal.aborted) await sleep(5, signal)
+    while (this.#coordinator.busy && !this.#coordinator.needsStream && !signal.aborted) await sleep(5, signal)
   }
 
   async stop(): Promise<void> {
@@ -310,6 +315,8 @@ export class SwitchDesk {
     if (authority === there) throw this.#wrongPhase(`${there} has the authority already`)
     if (phase === 'new' || phase === 'snapshotting' || phase === 'finalized')
       throw this.#wrongPhase(`a ${passage} is not possible`)
+    if ((phase === 'switching_over' || phase === 'rolling_back') && !this.#coordinator.busy)
+      throw this.#wrongPhase('a change of authority that was interrupted is ended first')
   }
 
   #wrongPhase(what: string): Failure {
