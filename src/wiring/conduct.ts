@@ -26,7 +26,7 @@ const PARKED_MS = 500
 export interface ConductDeps {
   readonly fence: SourceFence
   readonly gate: TargetGate
-  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'view'>
+  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'turn' | 'view'>
   /** What is left to apply is drained under the lock in no time; after `waitedMs` in a little more than that. */
   readonly nearHead: (waitedMs: number) => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
@@ -164,6 +164,12 @@ abstract class Base {
     return Math.max(1, this.pauseFrom + this.deps.maxPauseMs - SPARE_MS - performance.now())
   }
 
+  /** The stream of this direction has ended: it must not go on for a moment when it is let go. */
+  protected turn(): void {
+    this.deps.replicator.turn()
+    this.letGo()
+  }
+
   async #holdLoop(): Promise<void> {
     await this.deps.replicator.standStill(HELD)
     // It came too late: nobody would let it go.
@@ -248,7 +254,7 @@ export class SwitchoverConduct extends Base implements Conduct {
     }
     await this.finished(lock)
     await crashPoint('switchover.settle_committed')
-    this.letGo()
+    this.turn()
   }
 
   async reopen(signal: AbortSignal): Promise<void> {
@@ -311,7 +317,7 @@ export class RollbackConduct extends Base implements Conduct {
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')
-    this.letGo()
+    this.turn()
   }
 
   /** SQLite's transaction was never committed, and PostgreSQL is open again since the undo. */
