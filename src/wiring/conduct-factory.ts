@@ -54,6 +54,8 @@ export class ConductFactory {
       gate,
       replicator,
       nearHead: async (waitedMs) => {
+        // A position that is remembered says nothing of a stream that is still being opened.
+        if (replicator.view.loop.applied === undefined) return false
         const lag = await measureLag(config, replicator, facts)
         if (lag.caught_up) return true
         if (lag.head === null || lag.state !== 'running') return false

@@ -71,7 +71,9 @@ abstract class Base {
     const { replicator, nearHead } = this.deps
     for (const began = performance.now(); ; ) {
       signal.throwIfAborted()
-      const { state, reasons } = replicator.view
+      const { state, reasons, stream } = replicator.view
+      // It is opened again when no change is under way: nothing would ever come to zero.
+      if (stream === undefined && state === 'running') throw noStream()
       if (state !== 'running') {
         throw new Failure({
           code: `replication_${state}`,
@@ -162,11 +164,10 @@ abstract class Base {
     return Math.max(1, this.pauseFrom + this.deps.maxPauseMs - SPARE_MS - performance.now())
   }
 
-  /** The loop that is held goes the way that is over: it must not take another step. */
-  protected turnRound(): void {
-    this.drop()
+  /** The stream of this direction has ended: it must not go on for a moment when it is let go. */
+  protected turn(): void {
     this.deps.replicator.turn()
-    this.deps.replicator.release(HELD)
+    this.letGo()
   }
 
   async #holdLoop(): Promise<void> {
@@ -190,6 +191,16 @@ abstract class Base {
     this.deps.ended()
     await open?.[Symbol.asyncDispose]()
   }
+}
+
+function noStream(): Failure {
+  return new Failure({
+    code: 'no_stream',
+    exit: 1,
+    policy: 'transient',
+    message: 'replication is being made ready again',
+    remedy: 'Nothing to do: try again in a moment.',
+  })
 }
 
 /** Forward: SQLite's lock and fence, PostgreSQL's decision, SQLite's note. */
@@ -243,7 +254,7 @@ export class SwitchoverConduct extends Base implements Conduct {
     }
     await this.finished(lock)
     await crashPoint('switchover.settle_committed')
-    this.turnRound()
+    this.turn()
   }
 
   async reopen(signal: AbortSignal): Promise<void> {
@@ -306,7 +317,7 @@ export class RollbackConduct extends Base implements Conduct {
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')
-    this.turnRound()
+    this.turn()
   }
 
   /** SQLite's transaction was never committed, and PostgreSQL is open again since the undo. */
