@@ -196,6 +196,9 @@ async function atPoint(
     if (await isStopped(daemon.process.pid)) break
     // Not every change comes to every point.
     if (await Promise.race([answered, sleep(10, false)])) {
+      // A daemon that is killed at its point answers nothing, and is seen dead a moment later.
+      await sleep(50)
+      if (!daemon.process.alive) break
       world.say(`${ready.point} was not met`)
       // It would still be waited for in a later round, in which nobody looks for it.
       await restart(world)
