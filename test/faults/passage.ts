@@ -113,7 +113,9 @@ export function told(result: PassageResult): string {
     status === 200
       ? `done, pause ${Math.round(body.pause_ms ?? -1)} ms, drained ${body.drained_changes}, epoch ${body.epoch}; ${stepsOf(body)}`
       : `${status ?? 'no answer'} ${body.code ?? ''} ${body.detail ?? ''}`
-  const guards = (body.guards ?? []).filter((guard) => !guard.ok).map((guard) => guard.code)
+  const guards = (body.guards ?? [])
+    .filter((guard) => !guard.ok)
+    .map(({ code, value }) => `${code}: ${JSON.stringify(value)}`)
   return `${passage}: ${end}${guards.length > 0 ? ` [${guards.join(', ')}]` : ''} (${Math.round(ms)} ms)`
 }
 
