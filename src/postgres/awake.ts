@@ -138,9 +138,15 @@ async function leaveOut(
   await client.query(`LOCK TABLE ${table} IN ACCESS EXCLUSIVE MODE`)
   const before = await targetFingerprint(client, tables)
   await client.query(`ALTER TABLE ${table} DROP CONSTRAINT IF EXISTS ${quote(name)}`)
+  const after = await targetFingerprint(client, tables)
+  const { rows } = await client.query(
+    'UPDATE slipway.control SET fingerprint = $3 WHERE migration = $1 AND fingerprint = $2 RETURNING id',
+    [control.migration, before, after],
+  )
+  // What the way back has accepted since (postgres/reverse-drift.ts).
   await client.query(
-    'UPDATE slipway.control SET fingerprint = $3 WHERE migration = $1 AND fingerprint = $2',
-    [control.migration, before, await targetFingerprint(client, tables)],
+    'UPDATE slipway.captured SET fingerprint = $3 WHERE migration = $1 AND fingerprint = $2',
+    [rows[0]?.id ?? null, before, after],
   )
 }
 

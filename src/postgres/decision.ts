@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type pg from 'pg'
 import type { Notes, Passage } from '../core/authority.ts'
 import { Failure } from '../core/errors.ts'
 import type { ReversePosition } from '../core/reverse.ts'
@@ -11,6 +12,7 @@ import { targetFingerprint } from './fingerprint.ts'
 import { ANSWER_MS, type LockTimes } from './gate-lock.ts'
 import type { HeldSession } from './held-session.ts'
 import { advanceIdentities, lastIds } from './identities.ts'
+import { readExpected } from './reverse-drift.ts'
 
 /** How long the answer to a COMMIT is waited for at least, ms. */
 const COMMIT_MS = 1_000
@@ -91,6 +93,7 @@ export class PostgresDecision implements Decision {
   ): Promise<{ position: ReversePosition; used: UsedIds }> {
     const { session, control, tables, expected } = this.#parts
     return await session.run(this.#left + ANSWER_MS, async (client) => {
+      await this.#refuseDrift(client)
       const used = await lastIds(client, tables)
       const { rows } = await client.query(
         `UPDATE slipway.control c SET authority = 'sqlite', epoch = epoch + 1,
@@ -108,6 +111,20 @@ export class PostgresDecision implements Decision {
           stands.token,
         ])
       return { position: { snapshot: rows[0].snapshot, token: rows[0].token ?? '' }, used }
+    })
+  }
+
+  /** DDL does not ask the gate: what came after the last batch was read would be missing in SQLite (trap H13). */
+  async #refuseDrift(client: pg.ClientBase): Promise<void> {
+    const { tables, id } = this.#parts
+    await client.query(`LOCK TABLE ${tables.map(targetName).join(', ')} IN ACCESS SHARE MODE`)
+    const { fingerprint } = await readExpected(client, id)
+    if (fingerprint === '' || fingerprint === (await targetFingerprint(client, tables))) return
+    throw new Failure({
+      code: 'drift',
+      exit: 1,
+      message: 'the schema of a moved table on PostgreSQL was changed a moment ago',
+      remedy: 'Try again: what the change did to the rows is compared first.',
     })
   }
 

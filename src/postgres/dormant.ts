@@ -167,6 +167,17 @@ export async function takeGateOff(client: pg.ClientBase, name: string): Promise<
   await client.query(`DROP TRIGGER IF EXISTS " slipway_gate_truncate" ON ${name}`)
 }
 
+/** Every trigger of ours on one table goes, gate and capture; those of a partition that come from its parent go with that. */
+export async function takeTriggersOff(client: pg.ClientBase, name: string): Promise<number> {
+  const { rows } = await client.query(
+    `SELECT quote_ident(tgname) AS trigger FROM pg_trigger
+     WHERE tgrelid = to_regclass($1) AND starts_with(tgname, ' slipway_') AND tgparentid = 0`,
+    [name],
+  )
+  for (const { trigger } of rows) await client.query(`DROP TRIGGER ${trigger} ON ${name}`)
+  return rows.length
+}
+
 /** Tables that are still there: a person may have dropped some. */
 export async function tablesThere<T extends Pick<TableSpec, 'schema' | 'target'>>(
   client: pg.ClientBase,

@@ -36,7 +36,11 @@ export interface GateParts {
   /** A session of its own for a purpose, which becomes a part of its name. */
   readonly connect: (purpose: string) => Connection
   /** Makes the reverse capture of these tables, in the transaction that is open; safe to run again. */
-  readonly installCapture: (client: pg.ClientBase, id: number, tables: readonly TableSpec[]) => Promise<void>
+  readonly installCapture: (
+    client: pg.ClientBase,
+    id: number,
+    tables: readonly TableSpec[],
+  ) => Promise<unknown>
   /** A sentence for people. */
   readonly warn: (text: string) => void
 }

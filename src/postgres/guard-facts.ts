@@ -5,9 +5,8 @@ import type { ForeignTransaction, TargetGuardFacts } from '../core/guard-facts.t
 import type { TableSpec } from '../core/table.ts'
 import type { Connection } from './connection.ts'
 import { withPartitions } from './dormant.ts'
+import { GATE_LOCK } from './gate-lock.ts'
 
-/** Class of the gate's advisory lock, which every writer of a moved table shares until its transaction ends. */
-const GATE_LOCK = 7_514
 /** Between the two looks at a transaction whose age the role may not see. */
 const LOOK_AGAIN_MS = 300
 /** Over pg_class c and pg_namespace n. */

@@ -5,6 +5,7 @@ import { differs } from './compare.ts'
 import { targetName } from './dormant.ts'
 import { type KeyAffinity, keyTextSql } from './key-text.ts'
 import { fromLog } from './reverse-capture.ts'
+import { REFUSAL, REFUSED_TABLE } from './sift.ts'
 import { quoteList, sameKey } from './stage.ts'
 
 /** Characters of a value that SQLite cannot hold. */
@@ -27,13 +28,13 @@ export const UNREAD_KEYS = 'pg_temp.slipway_unread'
 export const ALSO_KEYS = 'pg_temp.slipway_also'
 
 /** The tables of a session. `marks` has a letter for each column: `-` equal, `v` a value, `m` a misfit, cut. */
-export const SCRATCH = `
+export const SCRATCH = `${REFUSAL};${REFUSED_TABLE};
   CREATE TEMP TABLE IF NOT EXISTS slipway_patches (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    tbl int, key text, is_new boolean, marks text, vals text[], weight int) ON COMMIT PRESERVE ROWS;
+    tbl int, key text, is_new boolean, marks text, vals text[], weight int);
   CREATE TEMP TABLE IF NOT EXISTS slipway_gone (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    tbl int, key text) ON COMMIT PRESERVE ROWS;
-  CREATE TEMP TABLE IF NOT EXISTS slipway_unread (key text) ON COMMIT DELETE ROWS;
-  CREATE TEMP TABLE IF NOT EXISTS slipway_also (key text) ON COMMIT DELETE ROWS`
+    tbl int, key text);
+  CREATE TEMP TABLE IF NOT EXISTS slipway_unread (key text);
+  CREATE TEMP TABLE IF NOT EXISTS slipway_also (key text)`
 
 /** A part of the touched keys with the images of their rows. */
 export interface PageSql {
@@ -67,14 +68,16 @@ export function touchSql(table: TableSpec, touched: string, from: string): strin
 export function keysSql(
   table: TableSpec,
   touched: string,
-  [from, to]: readonly [number, number],
+  blocks: PageSql['blocks'],
   affinity: KeyAffinity,
 ): string {
-  return `SELECT ${keyTextSql(table, 'k', affinity)} AS key FROM ${touched} k WHERE ${inBlocks([from, to])}`
+  return `SELECT ${keyTextSql(table, 'k', affinity)} AS key FROM ${touched} k ${inBlocks(blocks)}`
 }
 
-function inBlocks([from, to]: readonly [number, number]): string {
-  return `k.ctid >= '(${from},0)'::tid AND k.ctid < '(${to},0)'::tid`
+function inBlocks(blocks: PageSql['blocks']): string {
+  if (blocks === undefined) return ''
+  const [from, to] = blocks
+  return `WHERE k.ctid >= '(${from},0)'::tid AND k.ctid < '(${to},0)'::tid`
 }
 
 function keyPage(page: PageSql): string {
@@ -84,7 +87,7 @@ function keyPage(page: PageSql): string {
     some ? `${key} IN (SELECT u.key FROM ${list} u)` : 'false'
   return (
     `(SELECT k.*, ${key} AS ${KEY}, ${within(unread, UNREAD_KEYS)} AS ${UNREAD}, ${within(also, ALSO_KEYS)} AS ${ALSO} ` +
-    `FROM ${touched} k ${blocks === undefined ? '' : `WHERE ${inBlocks(blocks)}`} LIMIT ${Math.max(keys, 1)})`
+    `FROM ${touched} k ${inBlocks(blocks)} LIMIT ${Math.max(keys, 1)})`
   )
 }
 

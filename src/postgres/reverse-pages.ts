@@ -1,10 +1,8 @@
 import type pg from 'pg'
-import { isGeneric } from '../core/codec.ts'
-import type { SetAside } from '../core/ports.ts'
 import type { ReverseExtras, RowImages } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { Connection } from './connection.ts'
-import { Merger } from './merge.ts'
+import { Quarantine } from './quarantine.ts'
 import type { Extent, StoredTable } from './reverse-batch.ts'
 import {
   ALSO_KEYS,
@@ -19,25 +17,45 @@ import {
   PATCHES,
   type PageSql,
   patchesSql,
-  SCRATCH,
   touchSql,
   UNREAD_KEYS,
 } from './reverse-compare.ts'
 import { pendingSql, type SnapshotParts } from './reverse-position.ts'
-import { quoteList, Stages, sameKey } from './stage.ts'
+import { ReverseScratch } from './reverse-scratch.ts'
+import { quoteList, sameKey } from './stage.ts'
 
-/** Blocks of a stage of keys that are looked at in one go: some thousand keys, however long they are. */
+/** Keys that are looked at in one go, and blocks of a stage that hold about as many, however long they are. */
+const PAGE_KEYS = 1_000
 const PAGE_BLOCKS = 16
 
 export interface Work {
+  /** Of the control row. */
+  readonly id: number
   readonly images: RowImages
   readonly signal: AbortSignal
   readonly extras: ReverseExtras
   readonly from: SnapshotParts
   /** The newer one, of the transaction itself. */
   readonly snapshot: string
-  /** Names in the source of tables with a marker. */
-  readonly truncated: readonly string[]
+  /** By names in the source. */
+  readonly changed: ReadonlyMap<string, Changed>
+}
+
+export interface Changed {
+  readonly n: number
+  /** There is a marker: the table is compared whole. */
+  readonly truncated: boolean
+  /** A row has NULL in its key. */
+  readonly keyless: boolean
+}
+
+/** One table of a batch. */
+interface Part {
+  readonly table: TableSpec
+  /** Its place in the results. */
+  readonly place: number
+  /** Encoded keys that are to be told in any case. */
+  readonly also: readonly string[]
 }
 
 /**
@@ -46,207 +64,159 @@ export interface Work {
  * outlives the transaction. Neither side's rows are ever in this process's memory as a whole.
  */
 export class ReversePages {
-  readonly #connection: Connection
-  readonly #migration: string
   readonly #tables: readonly TableSpec[]
-  readonly #stages = new Stages()
-  readonly #merger: Merger
-  #generation = -1
-  #filled = false
-  /** The last page had rows without an image. */
-  #unreadSome = false
+  readonly #scratch: ReverseScratch
+  readonly #quarantine: Quarantine
 
   constructor(connection: Connection, migration: string, tables: readonly TableSpec[]) {
-    this.#connection = connection
-    this.#migration = migration
     this.#tables = tables
-    this.#merger = new Merger({
-      connection,
-      migration,
-      targets: [],
-      tables,
-      warn: () => undefined,
-      beforeChange: async () => undefined,
-      keepExtra: false,
-    })
+    this.#scratch = new ReverseScratch(connection)
+    this.#quarantine = new Quarantine(migration)
   }
 
-  /** After a rollback: tables that were made in it are gone. */
+  /** After a rollback. */
   forget(): void {
-    this.#generation = -1
-    this.#stages.forget()
-    this.#merger.forget()
+    this.#scratch.forget()
   }
 
   /** Returns the tables with results, and where those are. */
-  async compute(client: pg.ClientBase, work: Work, id: number): Promise<readonly StoredTable[]> {
-    const { generation } = this.#connection
-    await this.#merger.quarantine.prepare(client, generation)
-    if (this.#generation !== generation) {
-      await client.query(SCRATCH)
-      this.#generation = generation
-      this.#filled = true
-    }
-    if (this.#filled) await client.query(`TRUNCATE ${PATCHES}, ${GONE}`)
-    this.#filled = false
-    // The stages have no statistics, and the target is found by its key: nothing else is worth its start.
-    await client.query('SET LOCAL random_page_cost = 1.1; SET LOCAL jit = off')
-    const whole = new Set([...(work.extras.whole ?? []), ...work.truncated])
+  async compute(client: pg.ClientBase, work: Work): Promise<readonly StoredTable[]> {
+    await this.#scratch.begin(client)
     for (const [place, table] of this.#tables.entries()) {
-      const also = (work.extras.also ?? [])
-        .filter((set) => set.table === table.name)
-        .flatMap((set) => set.keys)
-      if (whole.has(table.name)) await this.#walk(client, work, table, place, also)
-      else await this.#look(client, work, table, place, also, id)
+      const sets = (work.extras.also ?? []).filter((set) => set.table === table.name)
+      const part = { table, place, also: sets.flatMap(({ keys }) => keys) }
+      if (part.also.length > 0) await this.#setAlso(client, part.also)
+      const changed = work.changed.get(table.name)
+      const whole = changed?.truncated === true || work.extras.whole?.includes(table.name) === true
+      if (whole) await this.#walk(client, work, part)
+      else if (part.also.length > 0 || changed !== undefined) await this.#look(client, work, part)
+      if (part.also.length > 0) await client.query(nowhereSql(place))
     }
-    const [patches, gone] = [await extents(client, PATCHES), await extents(client, GONE)]
-    this.#filled = patches.size + gone.size > 0
+    const found = await this.#extents(client)
     return this.#tables.flatMap((table, place): StoredTable[] => {
-      const found = { table, patches: patches.get(place), gone: gone.get(place) }
-      return found.patches === undefined && found.gone === undefined ? [] : [found]
+      const [patches, gone] = [found.get(`${PATCHES} ${place}`), found.get(`${GONE} ${place}`)]
+      return patches === undefined && gone === undefined ? [] : [{ table, patches, gone }]
     })
   }
 
-  async #stage(client: pg.ClientBase, table: TableSpec, kind: 'rows' | 'text' | 'touched' | 'seen') {
-    return await this.#stages.get(client, this.#connection.generation, table, kind)
+  async #extents(client: pg.ClientBase): Promise<ReadonlyMap<string, Extent>> {
+    const of = (list: string): string =>
+      `SELECT '${list}' AS list, tbl, min(n)::text AS first, max(n)::text AS last, count(*)::int AS n FROM ${list} GROUP BY tbl`
+    const { rows } = await client.query(`${of(PATCHES)} UNION ALL ${of(GONE)}`)
+    for (const { list, n } of rows) this.#scratch.note(list, n)
+    return new Map(
+      rows.map((row) => [`${row.list} ${row.tbl}`, { first: BigInt(row.first), last: BigInt(row.last) }]),
+    )
   }
 
   /** The touched keys of a table, some blocks of them at a time. */
-  async #look(
-    client: pg.ClientBase,
-    { images, signal, from, snapshot }: Work,
-    table: TableSpec,
-    place: number,
-    also: readonly string[],
-    id: number,
-  ): Promise<void> {
-    const touched = await this.#stage(client, table, 'touched')
+  async #look(client: pg.ClientBase, work: Work, { table, place, also }: Part): Promise<void> {
+    const { id, images, signal, from, snapshot } = work
+    const touched = await this.#scratch.fresh(client, table, 'touched')
     const changes = pendingSql('l.tbl, l.op, l.key, l.xid', '$2', '$3', '$4')
     const visible = `(SELECT * FROM ${changes} p WHERE pg_visible_in_snapshot(p.xid, $5))`
     const parameters = [table.name, id, from.xmax, from.running, snapshot]
     const logged = await client.query(touchSql(table, touched, visible), parameters)
-    await this.#setAlso(client, also)
-    if (also.length > 0) {
-      // Some of them may have been changed as well.
-      const more = await this.#stage(client, table, 'seen')
-      const names = quoteList(table.key.columns.map((column) => column.target))
-      await this.#merger.quarantine.stageKeys(client, table, more, also)
-      await client.query(
-        `INSERT INTO ${touched} (${names}) SELECT DISTINCT ${names} FROM ${more} m
-         WHERE NOT EXISTS (SELECT 1 FROM ${touched} k WHERE ${sameKey(table, 'k', 'm')})`,
-      )
-    }
-    const keyless = await client.query(
-      `SELECT EXISTS (SELECT 1 FROM ${visible} l WHERE l.tbl = $1 AND l.op <> 'T' AND jsonb_path_exists(l.key, '$[*] ? (@ == null)')) AS some`,
-      parameters,
-    )
+    this.#scratch.note(touched, (logged.rowCount ?? 0) + also.length)
+    if (also.length > 0) await this.#touch(client, table, touched, also)
     const affinity = affinityOfKeys(table, images.affinity?.bind(images))
     const base = { table, place, touched, affinity, also: also.length > 0, known: undefined }
-    if (keyless.rows[0].some)
-      await client.query(
-        keylessSql({ ...base, images: '', blocks: undefined, keys: 0, rows: 0, unread: false }),
-      )
-    if ((logged.rowCount ?? 0) + also.length === 0) return
-    const blocks = await client.query(
-      `SELECT (pg_relation_size($1::regclass) / current_setting('block_size')::int)::int AS n`,
-      [touched],
-    )
-    for (let block = 0; block < blocks.rows[0].n; block += PAGE_BLOCKS) {
+    if (work.changed.get(table.name)?.keyless === true)
+      await client.query(keylessSql({ ...base, ...NO_PAGE, blocks: undefined }))
+    for (const blocks of await this.#split(client, touched, (logged.rowCount ?? 0) + also.length)) {
       signal.throwIfAborted()
-      const range = [block, block + PAGE_BLOCKS] as const
-      const { rows } = await client.query(keysSql(table, touched, range, affinity))
+      const { rows } = await client.query(keysSql(table, touched, blocks, affinity))
       if (rows.length === 0) continue
       using found = await images.images(
         table,
         rows.map((row) => row.key),
       )
-      const loaded = await this.#load(client, table, found.upserts, found.aside, block > 0)
-      const page: PageSql = { ...base, ...loaded, blocks: range, keys: rows.length }
-      await client.query(patchesSql(page))
-      for (const sql of goneSql(page)) await client.query(sql)
+      const loaded = await this.#scratch.load(client, table, found.upserts, found.aside)
+      await this.#compare(client, { ...base, ...loaded, blocks, keys: rows.length })
     }
-    if (also.length > 0) await client.query(nowhereSql(place))
+  }
+
+  /** Parts of a stage of keys; undefined: all of it. */
+  async #split(
+    client: pg.ClientBase,
+    touched: string,
+    keys: number,
+  ): Promise<Iterable<readonly [number, number] | undefined>> {
+    if (keys <= PAGE_KEYS) return keys === 0 ? [] : [undefined]
+    const { rows } = await client.query(
+      `SELECT (pg_relation_size($1::regclass) / current_setting('block_size')::int)::int AS blocks`,
+      [touched],
+    )
+    const parts = Math.ceil(rows[0].blocks / PAGE_BLOCKS)
+    return Array.from({ length: parts }, (_, n) => [n * PAGE_BLOCKS, (n + 1) * PAGE_BLOCKS] as const)
+  }
+
+  async #compare(client: pg.ClientBase, page: PageSql): Promise<void> {
+    await client.query(patchesSql(page))
+    for (const sql of goneSql(page)) await client.query(sql)
   }
 
   /** A whole table, in the order in which SQLite keeps it; then what the target has besides. */
-  async #walk(
-    client: pg.ClientBase,
-    { images, signal }: Work,
-    table: TableSpec,
-    place: number,
-    also: readonly string[],
-  ): Promise<void> {
-    const touched = await this.#stage(client, table, 'touched')
-    const seen = await this.#stage(client, table, 'seen')
-    const names = quoteList(table.key.columns.map((column) => column.target))
+  async #walk(client: pg.ClientBase, work: Work, { table, place, also }: Part): Promise<void> {
+    const { images, signal } = work
+    const seen = await this.#scratch.fresh(client, table, 'seen')
+    const touched = await this.#scratch.stage(client, table, 'touched')
+    const names = keyNames(table)
     const affinity = affinityOfKeys(table, images.affinity?.bind(images))
-    const known = { migration: this.#migration }
+    const known = { migration: this.#quarantine.migration }
     const base = { table, place, touched, affinity, known, blocks: undefined, also: also.length > 0 }
-    await this.#setAlso(client, also)
-    for (let after: string | undefined, first = true; ; first = false) {
+    for (let after: string | undefined; ; ) {
       signal.throwIfAborted()
       const chunk = await images.range(table, after)
-      if (!first) await client.query(`TRUNCATE ${touched}`)
-      const loaded = await this.#load(client, table, chunk.rows, chunk.aside, !first)
+      const loaded = await this.#scratch.load(client, table, chunk.rows, chunk.aside)
+      await this.#scratch.empty(client, touched)
       const put = await client.query(
         `INSERT INTO ${touched} (${names}) SELECT ${names} FROM ${loaded.images}`,
       )
-      if (loaded.unread)
-        await this.#merger.quarantine.stageKeys(client, table, touched, await this.#unread(client))
-      await client.query(`INSERT INTO ${seen} (${names}) SELECT ${names} FROM ${touched}`)
-      const page = { ...base, ...loaded, keys: (put.rowCount ?? 0) + loaded.unreadKeys }
-      if (page.keys > 0) {
-        await client.query(patchesSql(page))
-        for (const sql of goneSql(page)) await client.query(sql)
+      if (loaded.unread) {
+        const { rows } = await client.query(`SELECT key FROM ${UNREAD_KEYS}`)
+        const unread = rows.map((row) => row.key as string)
+        await this.#quarantine.stageKeys(client, table, touched, unread)
       }
+      const keys = (put.rowCount ?? 0) + loaded.unreadKeys
+      for (const name of [touched, seen]) this.#scratch.note(name, keys)
+      await client.query(`INSERT INTO ${seen} (${names}) SELECT ${names} FROM ${touched}`)
+      const page = { ...base, ...loaded, keys }
+      if (keys > 0) await this.#compare(client, page)
       if (loaded.unread) await client.query(impossibleSql(page))
       if (chunk.exhausted) break
       after = chunk.last
     }
-    const none = { images: '', rows: 0, unread: false, keys: 0 }
-    await client.query(newcomersSql({ ...base, ...none }, seen))
-    await client.query(keylessSql({ ...base, ...none }))
-    if (also.length > 0) await client.query(nowhereSql(place))
+    await client.query(newcomersSql({ ...base, ...NO_PAGE }, seen))
+    await client.query(keylessSql({ ...base, ...NO_PAGE }))
   }
 
-  async #unread(client: pg.ClientBase): Promise<string[]> {
-    return (await client.query(`SELECT key FROM ${UNREAD_KEYS}`)).rows.map((row) => row.key)
-  }
-
-  /** Keys that are to be told in any case. */
   async #setAlso(client: pg.ClientBase, also: readonly string[]): Promise<void> {
-    await client.query(`TRUNCATE ${ALSO_KEYS}`)
-    if (also.length > 0)
-      await client.query(`INSERT INTO ${ALSO_KEYS} SELECT DISTINCT unnest($1::text[])`, [also])
+    await this.#scratch.empty(client, ALSO_KEYS)
+    this.#scratch.note(ALSO_KEYS, also.length)
+    await client.query(`INSERT INTO ${ALSO_KEYS} SELECT DISTINCT unnest($1::text[])`, [also])
   }
 
-  /** Images into their stage; keys of rows that have none beside it. */
-  async #load(
+  /** Some of these keys may have been changed as well. */
+  async #touch(
     client: pg.ClientBase,
     table: TableSpec,
-    lines: Parameters<Merger['load']>[2],
-    aside: readonly SetAside[],
-    again: boolean,
-  ): Promise<{ images: string; rows: number; unread: boolean; unreadKeys: number }> {
-    const stage = await this.#stage(client, table, 'rows')
-    if (again) {
-      // Rows that were deleted would still be read: the stages are emptied for good.
-      const judged = table.columns.some((column) => isGeneric(column)) || this.#unreadSome
-      const text = judged ? `, ${await this.#stage(client, table, 'text')}` : ''
-      await client.query(`TRUNCATE ${stage}${text}`)
-    }
-    const { refused } = await this.#merger.load(client, table, lines)
-    const unread = [...aside.map(({ key }) => key), ...refused]
-    await client.query(`TRUNCATE ${UNREAD_KEYS}`)
-    if (unread.length > 0)
-      await client.query(`INSERT INTO ${UNREAD_KEYS} SELECT unnest($1::text[])`, [unread])
-    return { images: stage, rows: lines.rows, unread: unread.length > 0, unreadKeys: unread.length }
+    touched: string,
+    also: readonly string[],
+  ): Promise<void> {
+    const more = await this.#scratch.fresh(client, table, 'seen')
+    this.#scratch.note(more, also.length)
+    await this.#quarantine.stageKeys(client, table, more, also)
+    const names = keyNames(table)
+    await client.query(
+      `INSERT INTO ${touched} (${names}) SELECT DISTINCT ${names} FROM ${more} m
+       WHERE NOT EXISTS (SELECT 1 FROM ${touched} k WHERE ${sameKey(table, 'k', 'm')})`,
+    )
   }
 }
 
-async function extents(client: pg.ClientBase, results: string): Promise<ReadonlyMap<number, Extent>> {
-  const { rows } = await client.query(
-    `SELECT tbl, min(n)::text AS first, max(n)::text AS last FROM ${results} GROUP BY tbl`,
-  )
-  return new Map(rows.map(({ tbl, first, last }) => [tbl, { first: BigInt(first), last: BigInt(last) }]))
+const NO_PAGE = { images: '', rows: 0, unread: false, keys: 0 }
+
+function keyNames(table: TableSpec): string {
+  return quoteList(table.key.columns.map((column) => column.target))
 }

@@ -13,7 +13,7 @@ import { type Connection, sqlstate } from './connection.ts'
 import { targetName } from './dormant.ts'
 import { StoredBatch } from './reverse-batch.ts'
 import { isExpected, mendDrift, readExpected, readShape } from './reverse-drift.ts'
-import { ReversePages, type Work } from './reverse-pages.ts'
+import { type Changed, ReversePages, type Work } from './reverse-pages.ts'
 import {
   parseSnapshot,
   pendingSql,
@@ -24,8 +24,6 @@ import {
 } from './reverse-position.ts'
 import { ReverseWake } from './reverse-wake.ts'
 
-/** An idle reader looks at the catalogue about this often. */
-const SHAPE_EVERY_MS = 1_000
 /** Changes that `lag` counts at the most. */
 const COUNTED = 1_000_000
 /** Rows that one prune deletes at the most. */
@@ -68,7 +66,6 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
   #batch: StoredBatch | undefined
   #last: ReversePosition | undefined
   #batches = 0
-  #shapeAt = 0
   #pruneAt: number
 
   constructor(options: ReverseReaderOptions) {
@@ -105,7 +102,7 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
         return { kind: 'forgotten', reason: reason ?? 'PostgreSQL has no token of the way back' }
       }
       if (look.pending.length === 0 && !asked) {
-        if (Date.now() - this.#shapeAt < SHAPE_EVERY_MS || (await this.#isAsExpected())) return this.#empty()
+        if (await this.#isAsExpected()) return this.#empty()
       } else {
         locks = new Set([...locks, ...look.pending, ...extraTables])
         const found = await this.#readBatch(after, from, { images, signal, extras, locks })
@@ -116,7 +113,6 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
         }
       }
       const { reasons, fatal } = await this.#mend()
-      this.#shapeAt = 0
       const told = reasons.join('; ')
       if (fatal) return { kind: 'drift', reason: told, fatal }
       if (told !== '' && !this.#told.has(told)) {
@@ -171,11 +167,9 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
 
   async #isAsExpected(): Promise<boolean> {
     const { connection, id, tables } = this.#options
-    const same = await connection.use(async (client) =>
+    return await connection.use(async (client) =>
       isExpected(await readShape(client, tables), await readExpected(client, id)),
     )
-    this.#shapeAt = Date.now()
-    return same
   }
 
   async #mend(): ReturnType<typeof mendDrift> {
@@ -190,17 +184,16 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
   async #readBatch(
     after: ReversePosition,
     from: SnapshotParts,
-    work: Omit<Work, 'from' | 'snapshot' | 'truncated'> & {
+    work: Omit<Work, 'id' | 'from' | 'snapshot' | 'changed'> & {
       readonly locks: ReadonlySet<string>
       readonly images: RowImages
     },
   ): Promise<StoredBatch | Set<string> | 'drift'> {
     const { connection, id, tables, migration } = this.#options
     return await connection.use(async (client) => {
-      await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
       try {
         const locked = tables.filter(({ name }) => work.locks.has(name))
-        if (!(await lockTables(client, locked))) {
+        if (!(await begin(client, locked))) {
           await client.query('ROLLBACK')
           return 'drift'
         }
@@ -208,8 +201,8 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
         const { stored } = await this.#look(client, from)
         if (stored === undefined) throw new Error('the token row is gone')
         const counts = await client.query(
-          `SELECT p.tbl, count(*)::int AS n, bool_or(p.op = 'T') AS truncated
-           FROM ${pendingSql('l.tbl, l.op, l.xid', '$1', '$2', '$3')} p WHERE pg_visible_in_snapshot(p.xid, $4) GROUP BY 1`,
+          `SELECT p.tbl, count(*)::int AS n, bool_or(p.op = 'T') AS truncated, bool_or(p.key @> '[null]') AS keyless
+           FROM ${pendingSql('l.tbl, l.op, l.xid, l.key', '$1', '$2', '$3')} p WHERE pg_visible_in_snapshot(p.xid, $4) GROUP BY 1`,
           [id, from.xmax, from.running, snapshot],
         )
         const found = counts.rows.filter(({ tbl }) => tables.some(({ name }) => name === tbl))
@@ -221,11 +214,9 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
           await client.query('ROLLBACK')
           return 'drift'
         }
-        this.#shapeAt = Date.now()
-        const truncated = found.filter((row) => row.truncated).map(({ tbl }) => tbl as string)
-        const results = await this.#pages.compute(client, { ...work, from, snapshot, truncated }, id)
+        const changed = new Map(found.map(({ tbl, ...row }) => [tbl as string, row as Changed]))
+        const parts = await this.#pages.compute(client, { ...work, id, from, snapshot, changed })
         const { token, earlier } = this.#tokens.next(stored, connection.generation)
-        await client.query('SET LOCAL synchronous_commit = on')
         await client.query('UPDATE slipway.token SET token = $2, earlier = $3 WHERE migration = $1', [
           migration,
           token,
@@ -238,7 +229,7 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
           from: after,
           to: { snapshot, token },
           changes: found.reduce((sum, { n }) => sum + n, 0),
-          tables: results,
+          tables: parts,
         })
       } catch (error) {
         this.#pages.forget()
@@ -308,18 +299,22 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
 }
 
 /**
- * Before the snapshot is taken, which LOCK does not do: a TRUNCATE or a rewriting ALTER TABLE that comes in between would
- * show empty tables, and keys read late would become deletes (trap H16). False where one is not there.
+ * The tables are locked before the snapshot is taken, which neither LOCK nor SET does: a TRUNCATE or a rewriting ALTER
+ * TABLE that comes in between would show empty tables, and keys read late would become deletes (trap H16). False where
+ * one is not there.
  */
-async function lockTables(client: pg.ClientBase, tables: readonly TableSpec[]): Promise<boolean> {
-  if (tables.length === 0) return true
-  await client.query(`SET LOCAL lock_timeout = '3s'`)
+async function begin(client: pg.ClientBase, tables: readonly TableSpec[]): Promise<boolean> {
+  const lock =
+    tables.length === 0 ? '' : `; LOCK TABLE ${tables.map(targetName).join(', ')} IN ACCESS SHARE MODE`
   try {
-    await client.query(`LOCK TABLE ${tables.map(targetName).join(', ')} IN ACCESS SHARE MODE`)
+    // The stages have no statistics, and the target is found by its key: nothing else is worth its start.
+    await client.query(
+      `BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout = '3s'; SET LOCAL synchronous_commit = on;
+       SET LOCAL random_page_cost = 1.1; SET LOCAL jit = off${lock}`,
+    )
     return true
   } catch (error) {
-    if (sqlstate(error) === '42P01' || sqlstate(error) === '42809' || sqlstate(error) === '3F000')
-      return false
+    if (['42P01', '42809', '3F000'].includes(sqlstate(error) ?? '')) return false
     throw error
   }
 }

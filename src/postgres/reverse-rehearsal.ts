@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { decodeSql } from '../core/codec/decode.ts'
+import { type Affinity, decodeSql } from '../core/codec/decode.ts'
 import { parseType } from '../core/codec/types.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import { literal, quote } from '../core/quote.ts'
@@ -10,6 +10,7 @@ import { differs } from './compare.ts'
 import { sqlstate } from './connection.ts'
 import { targetName } from './dormant.ts'
 import { keyTextSql, shownKeySql } from './key-text.ts'
+import { affinityOfKeys } from './reverse-compare.ts'
 import { copyInto, quoteList, targetColumns } from './stage.ts'
 
 /** Rows of a table that are rehearsed. */
@@ -28,7 +29,12 @@ const BACK = 'pg_temp.slipway_came_back'
  * times with and without a fraction. In a transaction of the caller's, which ends with a rollback: they are kept in a
  * temporary table, so that nobody can change them before they are compared.
  */
-export async function takeSamples(client: pg.ClientBase, table: TableSpec): Promise<WayBackSample[]> {
+export async function takeSamples(
+  client: pg.ClientBase,
+  table: TableSpec,
+  affinities: ReadonlyMap<string, Affinity>,
+): Promise<WayBackSample[]> {
+  const affinity = affinityOfKeys(table, (_, column) => affinities.get(column))
   await client.query(`DROP TABLE IF EXISTS ${SAMPLE}`)
   const places = await choosePlaces(client, table)
   await client.query(
@@ -42,7 +48,7 @@ export async function takeSamples(client: pg.ClientBase, table: TableSpec): Prom
   })
   const shown = table.columns.map(({ target }) => `left(t.${quote(target)}::text, ${SHOWN})`)
   const { rows } = await client.query(
-    `SELECT ${N} AS n, ${keyTextSql(table, 't')} AS key, ${shownKeySql(table, 't')} AS shown,
+    `SELECT ${N} AS n, ${keyTextSql(table, 't', affinity)} AS key, ${shownKeySql(table, 't')} AS shown,
             ${arraySql(texts)} AS texts, ${arraySql(shown)} AS values FROM ${SAMPLE} t ORDER BY ${N}`,
   )
   return rows.map(({ n, key, shown, texts, values }) => ({ n, shown, patch: patchOf(key, texts, values) }))

@@ -34,9 +34,10 @@ export const REFUSAL = `
   END $refusal$`
 
 /** What was refused in this step: `place` in the stage of rows, or NULL where the row never came so far. */
-export const REFUSED = `
+export const REFUSED_TABLE = `
   CREATE TEMP TABLE IF NOT EXISTS slipway_refused
-    (place tid, key text, shown text, state text, col text, con text, reason text, value text) ON COMMIT DELETE ROWS`
+    (place tid, key text, shown text, state text, col text, con text, reason text, value text)`
+export const REFUSED = `${REFUSED_TABLE} ON COMMIT DELETE ROWS`
 
 /** A column of a stage and its type there. */
 interface StageColumn {

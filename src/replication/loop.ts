@@ -59,6 +59,8 @@ export interface LoopState {
   quarantined: number
   /** From the read of the last batch to its commit. */
   batchSeconds: number
+  /** How many changes that one had. */
+  batchChanges: number
 }
 
 interface LoopDeps {
@@ -107,6 +109,8 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
       const step = await this.#step(signal, false)
       if (step.kind === 'anew') return step
       onProgress()
+      // Pruning takes a lock, which a change of authority may have by now.
+      if (hold.active) continue
       await this.#flow.acknowledge(this.#at as P)
       if (step.kind === 'empty') await this.#flow.wake(pollMs, signal)
     }
@@ -140,11 +144,12 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
   ): Promise<{ kind: 'empty' } | { kind: 'applied'; changes: number } | { kind: 'anew'; reason: string }> {
     const { state, observer } = this.#deps
     const flow = this.#flow
-    if (this.#at === undefined || !flow.connected || Date.now() - this.#confirmedAt > CONFIRM_MS)
-      await this.#confirm()
-    const from = this.#at as P
+    // From the first word to either side: whoever waits for quiet is about to read by itself.
     state.busy = true
     try {
+      if (this.#at === undefined || !flow.connected || Date.now() - this.#confirmedAt > CONFIRM_MS)
+        await this.#confirm()
+      const from = this.#at as P
       const reason = await flow.attend(from)
       if (reason !== undefined) return { kind: 'anew', reason }
       const startedAt = performance.now()
@@ -157,6 +162,7 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
       state.quarantined = applied.quarantined
       this.#confirmedAt = Date.now()
       state.batchSeconds = (performance.now() - startedAt) / 1000
+      state.batchChanges = batch.changes
       observer.applied({
         direction: flow.direction,
         seconds: state.batchSeconds,

@@ -56,7 +56,13 @@ export class Replicator {
   readonly #hold = new Pause()
   #phase: Phase = 'new'
   readonly retries = new Retries()
-  readonly #loop: LoopState = { applied: undefined, busy: false, quarantined: 0, batchSeconds: 0 }
+  readonly #loop: LoopState = {
+    applied: undefined,
+    busy: false,
+    quarantined: 0,
+    batchSeconds: 0,
+    batchChanges: 0,
+  }
   #stream: Stream | ReverseStream | undefined
   #running: Loop | undefined
   /** Ends the stream, so that the next one has the direction of the authority. */

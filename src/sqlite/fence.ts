@@ -21,6 +21,7 @@ import {
 } from './notes.ts'
 import { isSqliteError, openReader, type Sqlite, sourceFailure } from './open.ts'
 import { asciiLower, changeOwnSchema, foreignChanges } from './own-schema.ts'
+import { forgetAside } from './reverse-notes.ts'
 import { raiseSequences } from './sequences.ts'
 import { readAside, readTriggers, restoreTriggers, setTriggersAside } from './triggers-aside.ts'
 import { commitAndRetake, openLocker, takeWriteLock } from './write-lock.ts'
@@ -192,6 +193,8 @@ class HeldLock implements SourceLock {
         token: undefined,
       })
       if (used !== undefined) raiseSequences(database, used)
+      // What SQLite could not take from PostgreSQL ends with PostgreSQL's lead.
+      forgetAside(database)
     })
   }
 

@@ -1,7 +1,8 @@
-import { type Affinity, affinityOf } from '../core/codec/decode.ts'
+import type { Affinity } from '../core/codec/decode.ts'
 import type { Chunk, TableBatch } from '../core/ports.ts'
 import type { RowImages } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
+import { readAffinities } from './affinities.ts'
 import { lateRead } from './late-read.ts'
 import { isSqliteError, openReader, type Sqlite, sourceFailure } from './open.ts'
 import { readRange } from './range.ts'
@@ -55,17 +56,7 @@ export class SqliteImages implements RowImages, Disposable {
   affinity(table: TableSpec, column: string): Affinity | undefined {
     let known = this.#affinities.get(table)
     if (known === undefined) {
-      const columns = this.#database
-        .prepare(`SELECT name, type FROM pragma_table_xinfo(?, 'main')`)
-        .all(table.name) as { name: string; type: string }[]
-      const strict = this.#database
-        .prepare(`SELECT strict FROM pragma_table_list WHERE schema = 'main' AND name = ?`)
-        .pluck()
-        .get(table.name)
-      // STRICT keeps the class of each value of such a column.
-      const of = (type: string): Affinity =>
-        strict === 1n && /^any$/i.test(type) ? 'BLOB' : affinityOf(type)
-      known = new Map(columns.map(({ name, type }) => [name, of(type)]))
+      known = readAffinities(this.#database, table.name)
       this.#affinities.set(table, known)
     }
     return known.get(column)

@@ -1,4 +1,4 @@
-import type { Sqlite } from './open.ts'
+import { isSqliteError, type Sqlite } from './open.ts'
 import { readWal } from './wal.ts'
 
 /** The log grows by so much between two checkpoints. */
@@ -28,7 +28,12 @@ export class Checkpoints {
     this.#generation = generation
     // A log that a reader pins does not get shorter by asking again at each commit.
     if (usedBytes - this.#doneBytes < EVERY_BYTES) return
-    this.#database.pragma('wal_checkpoint(PASSIVE)')
     this.#doneBytes = usedBytes
+    try {
+      this.#database.pragma('wal_checkpoint(PASSIVE)')
+    } catch (error) {
+      // The batch is committed whatever becomes of this; the next one meets a full disk by itself.
+      if (!isSqliteError(error)) throw error
+    }
   }
 }

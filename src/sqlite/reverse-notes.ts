@@ -82,7 +82,13 @@ export class AsideRows {
     this.#database.prepare('DELETE FROM main._slipway_control WHERE name = ?').run(name)
   }
 
-  set(table: string, key: string, why: Pick<ReverseAside, 'column' | 'reason' | 'value'>, now: Date): void {
+  /** True where the row was not set aside before. */
+  set(
+    table: string,
+    key: string,
+    why: Pick<ReverseAside, 'column' | 'reason' | 'value'>,
+    now: Date,
+  ): boolean {
     const name = nameOf(table, key)
     const before = this.#before.get(name)
     const entry: ReverseAside = {
@@ -102,6 +108,7 @@ export class AsideRows {
         facts: { table, column: why.column },
       })
     }
+    return before === undefined
   }
 }
 
@@ -116,6 +123,11 @@ export function readAside(
     .all(limit) as string[]
   const total = database.prepare(`SELECT count(*) FROM main._slipway_control WHERE ${IS_ASIDE}`).pluck().get()
   return { total: Number(total), entries: rows.map((row) => JSON.parse(row) as ReverseAside) }
+}
+
+/** For the transaction that ends the way back: what was set aside says nothing of the next one. */
+export function forgetAside(database: Sqlite): void {
+  database.prepare(`DELETE FROM main._slipway_control WHERE ${IS_ASIDE}`).run()
 }
 
 export function asideKeys(database: Sqlite): KeySet[] {

@@ -1,8 +1,10 @@
 import Database from 'better-sqlite3'
+import type { Affinity } from '../core/codec/decode.ts'
 import { messageOf } from '../core/errors.ts'
 import { quote } from '../core/quote.ts'
 import type { TableSpec } from '../core/table.ts'
 import type { WayBackFinding, WayBackSample } from '../core/way-back.ts'
+import { readAffinities } from './affinities.ts'
 import { registerFunctions } from './functions.ts'
 import { isSqliteError, openReader, type Sqlite } from './open.ts'
 import { type Outcome, TableWriter } from './reverse-table.ts'
@@ -31,6 +33,11 @@ export class ScratchSource implements Disposable {
     this.#scratch.pragma(`encoding = '${this.#encoding}'`)
     this.#scratch.pragma('foreign_keys = 0')
     registerFunctions(this.#scratch)
+  }
+
+  /** Of the columns in the source. */
+  affinities(table: TableSpec): ReadonlyMap<string, Affinity> {
+    return readAffinities(this.#source, table.name)
   }
 
   /** Writes each row by itself as the way back would, and encodes what is kept of it as the way there would. */

@@ -1,5 +1,6 @@
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import { Failure } from '../core/errors.ts'
+import { showKey } from '../core/key.ts'
 import type { KeySet } from '../core/ports.ts'
 import type {
   ReverseApplied,
@@ -134,8 +135,9 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     const { name } = target.table
     const refused = (key: string, refusal: Refusal): void => {
       const { column, reason, value } = refusal
-      aside.set(name, key, { column, reason, value: value.slice(0, SHOWN) }, new Date())
-      this.#options.warn(`${name} ${key} is set aside on the way back: ${reason}`)
+      const isNew = aside.set(name, key, { column, reason, value: value.slice(0, SHOWN) }, new Date())
+      const shown = showKey(target.table.key.columns, key)
+      if (isNew) this.#options.warn(`${name}, ${shown} is set aside on the way back: ${reason}`)
     }
     let upserted = 0
     let moves: Moves | undefined

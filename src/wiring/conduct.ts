@@ -17,7 +17,9 @@ import { crashPoint } from '../switchover/crash.ts'
 
 /** Why the loop is held, in `/status`. */
 const HELD = 'a change of authority'
-const LOOK_MS = 20
+const LOOK_MS = 10
+/** Of the pause, for an answer that says what it waited for. */
+const SPARE_MS = 150
 /** How long writers stay parked at the most while an attempt is taken back. */
 const PARKED_MS = 500
 
@@ -25,8 +27,8 @@ export interface ConductDeps {
   readonly fence: SourceFence
   readonly gate: TargetGate
   readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'view'>
-  /** Nearly nothing is left to apply, so that the rest is drained under the lock in no time. */
-  readonly nearHead: () => Promise<boolean>
+  /** What is left to apply is drained under the lock in no time; after `waitedMs` in a little more than that. */
+  readonly nearHead: (waitedMs: number) => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
   readonly inspect: (lock: SourceLock | undefined) => Promise<void>
   /** What PostgreSQL has stored of the way back: its start, or where SQLite stood when a rollback was decided. */
@@ -49,6 +51,8 @@ abstract class Base {
   protected attempt: Notes | undefined
   protected lock: SourceLock | undefined
   protected decision: Decision | undefined
+  /** When writers began to wait; `performance.now()`. */
+  protected pauseFrom = 0
   protected abstract readonly passage: Passage
   /** Of PostgreSQL's control row before the decision. */
   protected abstract readonly before: number
@@ -65,7 +69,7 @@ abstract class Base {
 
   async wait(signal: AbortSignal): Promise<void> {
     const { replicator, nearHead } = this.deps
-    for (;;) {
+    for (const began = performance.now(); ; ) {
       signal.throwIfAborted()
       const { state, reasons } = replicator.view
       if (state !== 'running') {
@@ -76,7 +80,13 @@ abstract class Base {
           remedy: state === 'paused' ? 'slipway replication resume' : 'See: slipway status',
         })
       }
-      if (await nearHead()) return
+      if (await nearHead(performance.now() - began)) {
+        // A batch in flight is waited for here: for a rollback the next step is in the pause already.
+        await this.#holdLoop()
+        signal.throwIfAborted()
+        if (await nearHead(performance.now() - began)) return
+        replicator.release(HELD)
+      }
       await sleep(LOOK_MS, signal)
     }
   }
@@ -88,7 +98,7 @@ abstract class Base {
   async undo(): Promise<'undone' | 'decided' | 'displaced'> {
     // Nobody waits for an answer that may not come. Where the fence stands, those who are parked would only meet it: they
     // are spared that for as long as an answer usually takes.
-    if (this.lock?.notes.closed !== true) this.drop()
+    if (this.passage === 'rollback' || this.lock?.notes.closed !== true) this.drop()
     const parked = setTimeout(() => this.drop(), PARKED_MS)
     try {
       const open = this.decision
@@ -107,8 +117,12 @@ abstract class Base {
 
   /** Once it is decided, by this process or by one that is gone. */
   protected async finished(lock: SourceLock): Promise<void> {
-    await lock.commit()
-    this.drop()
+    try {
+      await lock.commit()
+    } finally {
+      // What was not committed is made again, in a transaction that is known to be whole.
+      this.drop()
+    }
   }
 
   /** The decision's COMMIT, sent once. */
@@ -147,8 +161,15 @@ abstract class Base {
     this.deps.replicator.release(HELD)
   }
 
-  protected async holdLoop(): Promise<void> {
+  /** Less than the pause has left: who was in the way is told, instead of that the time was over. */
+  protected get left(): number {
+    return Math.max(1, this.pauseFrom + this.deps.maxPauseMs - SPARE_MS - performance.now())
+  }
+
+  async #holdLoop(): Promise<void> {
     await this.deps.replicator.standStill(HELD)
+    // It came too late: nobody would let it go.
+    if (this.#closed) this.deps.replicator.release(HELD)
   }
 
   protected get begun(): Notes {
@@ -178,8 +199,8 @@ export class SwitchoverConduct extends Base implements Conduct {
   }
 
   async hold(signal: AbortSignal): Promise<void> {
-    await this.holdLoop()
     await this.locked(signal)
+    this.pauseFrom = performance.now()
   }
 
   async fence(signal: AbortSignal): Promise<void> {
@@ -197,8 +218,8 @@ export class SwitchoverConduct extends Base implements Conduct {
   }
 
   async decide(signal: AbortSignal): Promise<void> {
-    const { gate, maxPauseMs, usedBySqlite } = this.deps
-    this.decision = await gate.open(this.begun, 'switchover', maxPauseMs, signal)
+    const { gate, usedBySqlite } = this.deps
+    this.decision = await gate.open(this.begun, 'switchover', this.left, signal)
     const { position } = await this.decision.propose(usedBySqlite())
     this.#position = position
     signal.throwIfAborted()
@@ -223,6 +244,8 @@ export class SwitchoverConduct extends Base implements Conduct {
   }
 
   async reopen(signal: AbortSignal): Promise<void> {
+    // Without a fence there is nothing to lower, and whoever has the lock may keep it.
+    if (this.lock === undefined && this.deps.fence.notes().authority !== 'none') return this.letGo()
     const lock = await this.locked(signal)
     const { authority, epoch, attempt } = lock.notes
     if (authority === 'none') {
@@ -246,8 +269,8 @@ export class RollbackConduct extends Base implements Conduct {
   }
 
   async hold(signal: AbortSignal): Promise<void> {
-    await this.holdLoop()
-    this.decision = await this.deps.gate.open(this.begun, 'rollback', this.deps.maxPauseMs, signal)
+    this.pauseFrom = performance.now()
+    this.decision = await this.deps.gate.open(this.begun, 'rollback', this.left, signal)
   }
 
   async fence(signal: AbortSignal): Promise<void> {
@@ -275,8 +298,14 @@ export class RollbackConduct extends Base implements Conduct {
       const used = await this.deps.usedByPostgres()
       const stood = await this.deps.start()
       const lock = await this.locked(signal)
-      requireStanding(lock.notes, stood)
-      this.#prepare(lock, used)
+      try {
+        requireStanding(lock.notes, stood)
+        this.#prepare(lock, used)
+      } catch (error) {
+        // A lock that is held when this is tried again is one with everything prepared.
+        this.drop()
+        throw error
+      }
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')

@@ -118,7 +118,10 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       backup: options.backup,
       observer,
     })
-    const made = createSwitching({ config, target, factory, replicator, verifier, observer, desk })
+    const made = createSwitching({
+      ...{ config, target, factory, replicator, verifier, observer, desk },
+      signal: stop.signal,
+    })
     parts = made.parts
     streams = made.streams
     await replicator.run(stop.signal)

@@ -1,8 +1,8 @@
 import { hostname, userInfo } from 'node:os'
-import Database from 'better-sqlite3'
 import type { Config } from '../core/config.ts'
 import type { StatusReport } from '../core/operator.ts'
 import type { SwitchRun } from '../core/switch-run.ts'
+import { openReader } from '../sqlite/open.ts'
 import { version } from '../version.ts'
 import { buildReport } from './report.ts'
 import type { TargetSession } from './session.ts'
@@ -30,7 +30,7 @@ export async function reportOf(
     versions: {
       slipway: version(),
       node: process.version,
-      sqlite: sqliteVersion(),
+      sqlite: sqliteVersion(config.sqlitePath),
       postgres: status.target.server_version,
     },
     source: { path: config.sqlitePath },
@@ -57,8 +57,9 @@ export async function reportOf(
   })
 }
 
-function sqliteVersion(): string {
-  const database = new Database(':memory:')
+/** Of slipway's own build. */
+function sqliteVersion(path: string): string {
+  const database = openReader(path)
   try {
     return database.prepare('SELECT sqlite_version()').pluck().get() as string
   } finally {

@@ -31,7 +31,7 @@ export async function rehearseWayBack({
     await connection.use(async (client) => {
       await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ')
       try {
-        const rehearsed = scratch.rehearse(table, await takeSamples(client, table))
+        const rehearsed = scratch.rehearse(table, await takeSamples(client, table, scratch.affinities(table)))
         findings.push(...rehearsed.findings, ...(await compareSamples(client, table, rehearsed.lines)))
       } finally {
         await client.query('ROLLBACK')

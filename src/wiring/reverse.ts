@@ -1,9 +1,11 @@
 import { join } from 'node:path'
 import type { Config } from '../core/config.ts'
-import { Failure } from '../core/errors.ts'
-import type { ReverseStream } from '../core/reverse.ts'
+import { Failure, messageOf } from '../core/errors.ts'
+import type { ReverseSource, ReverseStream } from '../core/reverse.ts'
 import { noteUnsafe } from '../postgres/control-notes.ts'
+import type { ControlState } from '../postgres/control-state.ts'
 import { ReverseReader } from '../postgres/reverse-reader.ts'
+import { sleep } from '../runtime/retry.ts'
 import { SqliteImages } from '../sqlite/images.ts'
 import { checkFile, openReader, readFacts } from '../sqlite/open.ts'
 import { ReverseWriter } from '../sqlite/reverse-writer.ts'
@@ -20,6 +22,8 @@ interface ReverseFactoryDeps {
   readonly warn: (text: string) => void
   /** Constraints that came back are validated, outside of any pause; what is not whole is told. */
   readonly validate: () => Promise<readonly string[]>
+  /** Ends a finalized migration on PostgreSQL, as far as that is not done. */
+  readonly end: () => Promise<void>
 }
 
 /** Puts the way back together, while PostgreSQL leads. */
@@ -28,6 +32,23 @@ export class ReverseFactory {
 
   constructor(deps: ReverseFactoryDeps) {
     this.#deps = deps
+  }
+
+  /** What an interrupted end has left is taken away, and nobody waits for it. */
+  async #ended({ tables, phase }: ControlState): Promise<ReverseStream> {
+    const { config, warn, end } = this.#deps
+    end().catch((error: unknown) => warn(`the end of the migration is not complete: ${messageOf(error)}`))
+    const writer = new ReverseWriter({ path: config.sqlitePath, warn })
+    const ignore = async (): Promise<void> => undefined
+    return {
+      ...{ direction: 'reverse', tables, phase, source: NOTHING, target: writer },
+      images: {
+        images: () => Promise.reject(new Error('nothing is read any more')),
+        range: () => Promise.reject(new Error('nothing is read any more')),
+      },
+      ...{ doubt: undefined, unsafe: ignore, safe: ignore, told: warn },
+      [Symbol.asyncDispose]: async () => writer[Symbol.dispose](),
+    }
   }
 
   async open(): Promise<ReverseStream> {
@@ -41,13 +62,7 @@ export class ReverseFactory {
         message: 'the server has forgotten this migration',
       })
     facts.control = control
-    if (control.phase === 'finalized') {
-      throw new Failure({
-        code: 'finalized',
-        message: 'the migration is finalized: nothing is replicated any more',
-        remedy: 'The daemon can be stopped; slipway uninstall takes its rest away.',
-      })
-    }
+    if (control.phase === 'finalized') return await this.#ended(control)
     await using stack = new AsyncDisposableStack()
     const reader = openReader(config.sqlitePath)
     const { encoding } = readFacts(reader, config.sqlitePath)
@@ -93,20 +108,29 @@ export class ReverseFactory {
       target: writer,
       images,
       phase: control.phase,
-      doubt: control.unsafe.get('whole'),
+      doubt: control.unsafe.get('recovered'),
       unsafe: async (code, reason) => {
         warn(`a rollback is not safe: ${reason}`)
         await noteUnsafe(target.connection, target.control, code, reason)
         await refresh()
       },
       safe: async () => {
-        await noteUnsafe(target.connection, target.control, 'whole', undefined)
+        await noteUnsafe(target.connection, target.control, 'recovered', undefined)
         await refresh()
       },
       told: (reason) => warn(reason),
       [Symbol.asyncDispose]: async () => await held.disposeAsync(),
     }
   }
+}
+
+/** Nothing is replicated any more; the daemon only answers. */
+const NOTHING: ReverseSource = {
+  read: async () => ({ kind: 'empty' }),
+  lag: async ({ snapshot }) => ({ pending: 0, oldestAt: undefined, head: snapshot }),
+  wake: sleep,
+  acknowledge: async () => undefined,
+  connected: true,
 }
 
 function disposable(target: TargetSession, purpose: string) {

@@ -3,8 +3,9 @@ import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import type { Anew, Stream, StreamFactory } from '../core/ports.ts'
 import type { ReverseStream } from '../core/reverse.ts'
-import type { SourceFence, TargetGate } from '../core/switching.ts'
+import type { TargetGate } from '../core/switching.ts'
 import { followEpoch } from '../postgres/control-notes.ts'
+import type { SqliteFence } from '../sqlite/fence.ts'
 import { look } from '../switchover/look.ts'
 import type { ForwardFactory } from './forward.ts'
 import type { ReverseFactory } from './reverse.ts'
@@ -17,7 +18,7 @@ interface StreamsDeps {
   readonly forward: ForwardFactory
   readonly reverse: ReverseFactory
   readonly target: TargetSession
-  readonly fence: SourceFence
+  readonly fence: SqliteFence
   readonly gate: TargetGate
   readonly observer: Observer
   /** Finishes or undoes what a crash left; resolves when one side is open. */
@@ -52,7 +53,11 @@ export class Streams implements StreamFactory {
 
   async heartbeat(): Promise<boolean> {
     const held = await this.#deps.forward.heartbeat()
-    if (held) this.#lookAgain()
+    if (held) {
+      this.#lookAgain()
+      // What a pause of writes that has ended by itself has left.
+      await this.#deps.fence.tidy().catch(() => false)
+    }
     return held
   }
 

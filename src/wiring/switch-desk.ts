@@ -12,6 +12,8 @@ import { Coordinator, type Preparation } from '../switchover/coordinator.ts'
 import { checkOverrides, guardsOf, predictPause, refusalOf } from '../switchover/guards.ts'
 import { writeAuthority } from './authority-file.ts'
 import type { ConductFactory } from './conduct-factory.ts'
+import { fencesOf } from './fences.ts'
+import { checkConfirmation } from './finalize.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import type { GuardDesk } from './guard-desk.ts'
 import type { Hooks } from './hooks.ts'
@@ -170,16 +172,7 @@ export class SwitchDesk {
   }
 
   async finalize(confirm: string): Promise<void> {
-    const { migrationName } = this.#deps.config
-    if (confirm !== migrationName) {
-      throw new Failure({
-        code: 'not_confirmed',
-        status: 422,
-        exit: 2,
-        message: `finalize ends the way back for good, and "${confirm}" is not the name of this migration`,
-        remedy: `Confirm it with the name: slipway finalize --confirm ${migrationName}`,
-      })
-    }
+    checkConfirmation(this.#deps.config, confirm)
     const parts = this.#parts()
     await parts.refresh()
     if (this.#control().phase === 'finalized') return
@@ -215,50 +208,7 @@ export class SwitchDesk {
 
   /** Both engines as applications meet them. */
   fences(): StatusReport['fences'] {
-    const control = this.#deps.facts()?.control
-    const postgres = control?.pauses ?? []
-    const leads = control?.authority === 'postgres'
-    return [
-      this.#sqliteFence(),
-      {
-        engine: 'postgres',
-        closed: (!leads && control?.phase !== 'finalized') || postgres.length > 0,
-        reasons: leads
-          ? postgres.map(({ reason }) => reason)
-          : control?.phase === 'finalized'
-            ? []
-            : ['SQLite has the authority'],
-        until: leads ? endOf(postgres) : null,
-      },
-    ]
-  }
-
-  #sqliteFence(): StatusReport['fences'][number] {
-    try {
-      const notes = this.#deps.parts()?.fence.notes()
-      const by =
-        notes?.authority === 'postgres'
-          ? ['PostgreSQL has the authority']
-          : notes?.authority === 'none'
-            ? [this.#undecided()]
-            : []
-      const reasons = [...by, ...(notes?.pauses ?? []).map(({ reason }) => reason)]
-      return {
-        engine: 'sqlite',
-        closed: notes?.closed ?? false,
-        reasons,
-        until: by.length === 0 ? endOf(notes?.pauses ?? []) : null,
-      }
-    } catch {
-      return { engine: 'sqlite', closed: false, reasons: [], until: null }
-    }
-  }
-
-  #undecided(): string {
-    const { waiting } = this.#coordinator
-    return waiting === undefined
-      ? 'a change of authority is not decided yet'
-      : `a change of authority is not decided yet, since ${waiting.why}`
+    return fencesOf(this.#deps.facts()?.control, this.#deps.parts()?.fence, this.#coordinator.waiting)
   }
 
   /** Who leads, for applications that follow the file; at each start and after each change. */
@@ -391,11 +341,6 @@ export class SwitchDesk {
     if (parts !== undefined) return parts
     throw starting()
   }
-}
-
-function endOf(pauses: readonly { readonly until: Date }[]): string | null {
-  const ends = pauses.map(({ until }) => until.getTime())
-  return ends.length === 0 ? null : new Date(Math.max(...ends)).toISOString()
 }
 
 function starting(): Failure {

@@ -1,5 +1,4 @@
 import type { Config } from '../core/config.ts'
-import { Failure } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
 import { PostgresGate } from '../postgres/gate.ts'
 import { dropReverseCapture, installReverseCapture } from '../postgres/reverse-capture.ts'
@@ -8,6 +7,7 @@ import type { Replicator } from '../replication/replicator.ts'
 import { SqliteFence } from '../sqlite/fence.ts'
 import type { Verifier } from '../verify/verifier.ts'
 import { ConductFactory } from './conduct-factory.ts'
+import { finalize } from './finalize.ts'
 import { forceRollback } from './force.ts'
 import type { ForwardFactory } from './forward.ts'
 import { GuardDesk, type GuardDeskDeps } from './guard-desk.ts'
@@ -27,11 +27,13 @@ interface SwitchingDeps {
   readonly verifier: Verifier
   readonly observer: Observer
   readonly desk: SwitchDesk
+  /** Of the daemon's end. */
+  readonly signal: AbortSignal
 }
 
 /** The parts of a change of authority, and the streams of both directions. */
 export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; streams: Streams } {
-  const { config, target, factory, replicator, verifier, observer, desk } = deps
+  const { config, target, factory, replicator, verifier, observer, desk, signal } = deps
   const { facts } = factory
   const { connection, control } = target
   const fence = new SqliteFence({
@@ -41,7 +43,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
   const gate = new PostgresGate({
     control,
     connect: (purpose) => target.connect(purpose),
-    installCapture: async (client, id, tables) => void (await installReverseCapture(client, id, tables)),
+    installCapture: installReverseCapture,
     warn: (text) => observer.warn(text),
   })
   const refresh = async (): Promise<void> => {
@@ -53,6 +55,16 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
   const parity: GuardDeskDeps['parity'] = (sources, tables) =>
     parityOf({ config, connection, sources, tables, warn: (text) => observer.warn(text) })
   const runs = new SwitchRuns(connection, config.migrationName)
+  const end = async (endReverse: () => void): Promise<void> => {
+    const state = await control.read()
+    if (state === undefined) return
+    const { id, tables } = state
+    await finalize({
+      ...{ connection, control, id, tables, signal },
+      endReverse: async () => endReverse(),
+      step: (text) => observer.step(text),
+    })
+  }
   const parts: SwitchParts = {
     conducts: new ConductFactory({ config, target, facts, replicator, fence, gate }),
     fence,
@@ -60,9 +72,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
     runs,
     refresh,
     pause: async (reason, until) => await (leads() === 'postgres' ? gate : fence).pause(reason, until),
-    finalize: async () => {
-      throw new Failure({ code: 'not_built', message: 'finalize' })
-    },
+    finalize: async () => await end(() => replicator.turn()),
     settled: () => gate.settled(),
     report: (status, past) => reportOf(config, target, status, past),
     force: async () => {
@@ -85,6 +95,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
       facts,
       warn: (text) => observer.warn(text),
       validate: () => gate.validateAwake(),
+      end: () => end(() => undefined),
     }),
     target,
     fence,

@@ -89,7 +89,7 @@ class Writer {
       } catch {
         // Deadlocks, serialization failures and lock timeouts belong to the life of an application.
         this.refused++
-        await this.#client.query('ROLLBACK')
+        if (!signal.aborted) await this.#client.query('ROLLBACK')
       }
     }
   }
@@ -125,14 +125,14 @@ test('every batch is the difference of two snapshots', { timeout: 120_000 }, asy
   for (let n = 0; n < 6; n++)
     writers.push(new Writer(await side.connect(), LEVELS[n % 3] as string, 4242 + n))
   const running = writers.map((writer) => writer.run(stop.signal))
+  using _stop = { [Symbol.dispose]: () => stop.abort() }
   // One that is open across all batches.
   const patient = await side.connect()
   await patient.query(
     `BEGIN; INSERT INTO t VALUES (900, 'early', 1); INSERT INTO pairs VALUES (9, 'early', 1)`,
   )
-  const rounds = process.env.SLIPWAY_TEST_FULL === '1' ? 600 : 120
-  let batches = 0
-  for (let round = 0; round < rounds; round++) {
+  const wanted = process.env.SLIPWAY_TEST_FULL === '1' ? 600 : 100
+  for (let batches = 0; batches < wanted; ) {
     const result = await side.read()
     if (result.kind === 'empty') {
       await sleep(5)
@@ -152,7 +152,6 @@ test('every batch is the difference of two snapshots', { timeout: 120_000 }, asy
   await Promise.all(running)
   while ((await side.reader.lag(side.position)).pending > 0) await side.follow()
   await expectEqual(side)
-  expect(batches).toBeGreaterThan(rounds / 3)
   expect(writers.every(({ committed }) => committed > 0)).toBe(true)
 })
 

@@ -63,7 +63,7 @@ test.each(['SIGTERM', 'the end of its input'])(
     expect(await closed).toEqual([0, null])
     const tally = JSON.parse(output.trim().split('\n').at(-1)!) as Tally
     expect(tally).toMatchObject({ final: true, failed: 0, errors: [] })
-    expect(tally.acknowledged).toBeGreaterThan(100)
+    expect(tally.acknowledged).toBeGreaterThan(10)
     expect(tally.acknowledged).toBeGreaterThanOrEqual(
       tally.transactions - (tally.by_kind.rolled_back ?? 0) - 5,
     )

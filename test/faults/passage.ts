@@ -25,6 +25,7 @@ export interface PassageBody {
   readonly code?: string
   readonly detail?: string
   readonly guards?: readonly { readonly code: string; readonly ok: boolean; readonly value: unknown }[]
+  readonly steps?: readonly { readonly step: string; readonly ms: number | null }[]
 }
 
 export interface PassageResult {
@@ -110,8 +111,13 @@ export function told(result: PassageResult): string {
   const { passage, status, body, ms } = result
   const end =
     status === 200
-      ? `done, pause ${Math.round(body.pause_ms ?? -1)} ms, drained ${body.drained_changes}, epoch ${body.epoch}`
+      ? `done, pause ${Math.round(body.pause_ms ?? -1)} ms, drained ${body.drained_changes}, epoch ${body.epoch}; ${stepsOf(body)}`
       : `${status ?? 'no answer'} ${body.code ?? ''} ${body.detail ?? ''}`
   const guards = (body.guards ?? []).filter((guard) => !guard.ok).map((guard) => guard.code)
   return `${passage}: ${end}${guards.length > 0 ? ` [${guards.join(', ')}]` : ''} (${Math.round(ms)} ms)`
+}
+
+/** Milliseconds of each step. */
+function stepsOf({ steps }: PassageBody): string {
+  return (steps ?? []).flatMap(({ step, ms }) => (ms === null ? [] : [`${step} ${ms}`])).join(', ')
 }

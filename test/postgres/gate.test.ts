@@ -173,19 +173,22 @@ test('a writer that does not end is named, and nobody else was refused', async (
   await writer.query(`SET application_name = 'nightly import'; BEGIN`)
   await writer.query(INSERT)
   const other = await database.connect()
-  let ended = false
+  const ended = new AbortController()
   const answers = (async () => {
     const seen = new Set<string | undefined>()
-    while (!ended) seen.add(await refusal(other, INSERT))
+    while (!ended.signal.aborted) seen.add(await refusal(other, INSERT))
     return [...seen]
   })()
-  const notes = await rig.gate.begin('rollback')
-  await expect(rig.gate.open(notes, 'rollback', 900, SIGNAL)).rejects.toMatchObject({
-    code: 'writers_in_flight',
-    message: expect.stringMatching(/nightly import/),
-  })
-  expect(await rig.gate.undo('rollback', 2)).toBe('undone')
-  ended = true
+  try {
+    const notes = await rig.gate.begin('rollback')
+    await expect(rig.gate.open(notes, 'rollback', 900, SIGNAL)).rejects.toMatchObject({
+      code: 'writers_in_flight',
+      message: expect.stringMatching(/nightly import/),
+    })
+    expect(await rig.gate.undo('rollback', 2)).toBe('undone')
+  } finally {
+    ended.abort()
+  }
   expect(await answers).toEqual([undefined])
   expect(await refusal(writer, 'COMMIT')).toBeUndefined()
   await rig.pass('rollback')

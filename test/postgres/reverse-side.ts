@@ -23,6 +23,7 @@ import { registerFunctions } from '../../src/sqlite/functions.ts'
 import { SqliteImages } from '../../src/sqlite/images.ts'
 import { Workspace } from '../support/daemon.ts'
 import { createDatabase } from '../support/postgres.ts'
+import type { Scenario } from '../support/scenario.ts'
 
 export const MIGRATION = 'app'
 
@@ -34,6 +35,26 @@ interface Options {
   readonly url?: string
   readonly chunkRows?: number
   readonly retentionSeconds?: number
+}
+
+/** As the decision would leave it. */
+async function decide(
+  connection: Connection,
+  tables: readonly TableSpec[],
+): Promise<{ readonly id: number; readonly start: ReversePosition }> {
+  return await connection.transaction(async (client) => {
+    const [row] = (await client.query('SELECT id FROM slipway.control')).rows
+    await installReverseCapture(client, row.id, tables)
+    await client.query(
+      `UPDATE slipway.control SET authority = 'postgres', epoch = 2, holder = 'test', phase = 'switched_over', fingerprint = $1`,
+      [await targetFingerprint(client, tables)],
+    )
+    // Open: 2 × epoch + 1.
+    await client.query(`SELECT setval('slipway.gate_${row.id}', 5)`)
+    await client.query(`INSERT INTO slipway.token (migration, token) VALUES ($1, 'decision')`, [MIGRATION])
+    const [snapshot] = (await client.query('SELECT pg_current_snapshot()::text AS s')).rows
+    return { id: row.id, start: { snapshot: snapshot.s, token: 'decision' } }
+  })
 }
 
 /** What a batch brought, all pages together. */
@@ -59,7 +80,14 @@ export class ReverseSide implements AsyncDisposable {
 
   private constructor(
     options: Options,
-    own: { url: string; drop: () => Promise<void>; workspace: Workspace; id: number; start: ReversePosition },
+    own: {
+      url: string
+      drop: () => Promise<void>
+      workspace: Workspace
+      id: number
+      start: ReversePosition
+      path?: string
+    },
   ) {
     this.url = own.url
     this.id = own.id
@@ -68,14 +96,14 @@ export class ReverseSide implements AsyncDisposable {
     this.#drop = own.drop
     this.#workspace = own.workspace
     this.#retentionSeconds = options.retentionSeconds ?? 3600
-    this.path = own.workspace.file('app.db')
+    this.path = own.path ?? own.workspace.file('app.db')
     this.sqlite = new Database(this.path)
     this.sqlite.defaultSafeIntegers(true)
     registerFunctions(this.sqlite)
     this.sqlite.pragma('journal_mode = WAL')
     this.sqlite.exec(options.source)
     this.sqlite.exec(
-      'CREATE TABLE _slipway_changelog (seq INTEGER PRIMARY KEY, tbl, op, at, nonce, k0, k1, k2)',
+      'CREATE TABLE IF NOT EXISTS _slipway_changelog (seq INTEGER PRIMARY KEY, tbl, op, at, nonce, k0, k1, k2)',
     )
     this.images = new SqliteImages({
       path: this.path,
@@ -96,21 +124,25 @@ export class ReverseSide implements AsyncDisposable {
       const control = new Control(connection, MIGRATION, 'test')
       await control.create('/app.db', 'public')
       await connection.use((client) => client.query(options.target))
-      const { id, start } = await connection.transaction(async (client) => {
-        const [row] = (await client.query('SELECT id FROM slipway.control')).rows
-        await installReverseCapture(client, row.id, options.tables)
-        await client.query(
-          `UPDATE slipway.control SET authority = 'postgres', epoch = 2, holder = 'test', phase = 'switched_over', fingerprint = $1`,
-          [await targetFingerprint(client, options.tables)],
-        )
-        await client.query(`INSERT INTO slipway.token (migration, token) VALUES ($1, 'decision')`, [
-          MIGRATION,
-        ])
-        const [snapshot] = (await client.query('SELECT pg_current_snapshot()::text AS s')).rows
-        return { id: row.id as number, start: { snapshot: snapshot.s as string, token: 'decision' } }
-      })
+      const { id, start } = await decide(connection, options.tables)
       const drop = async (): Promise<void> => await database?.drop()
       return new ReverseSide(options, { url, drop, workspace: new Workspace(), id, start })
+    } finally {
+      await connection.close()
+    }
+  }
+
+  /** Of a migration whose daemon has been stopped at lag zero. */
+  static async adopt(scenario: Scenario): Promise<ReverseSide> {
+    const connection = new Connection(scenario.database.url, sessionName('test', 'control'))
+    try {
+      const [row] = await scenario.postgres<{ tables: TableSpec[] }>('SELECT tables FROM slipway.control')
+      const tables = row?.tables ?? []
+      const own = await decide(connection, tables)
+      const { url } = scenario.database
+      const options = { source: '', target: '', tables }
+      const drop = async (): Promise<void> => undefined
+      return new ReverseSide(options, { url, drop, workspace: new Workspace(), path: scenario.path, ...own })
     } finally {
       await connection.close()
     }

@@ -1,7 +1,9 @@
 /** Rows that hold each other's unique values: what can be written is written, and all else stays as it was. */
+import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { RowPatch } from '../../src/core/reverse.ts'
+import { forgetAside } from '../../src/sqlite/reverse-notes.ts'
 import { dump } from '../support/dump.ts'
 import { WayBack } from '../support/reverse.ts'
 import { patch, row, spec } from '../support/reverse-batch.ts'
@@ -104,6 +106,7 @@ describe('rows that SQLite refuses', () => {
     })
     expect(back.writer.quarantined()).toEqual([{ table: 't', keys: [key(1), key(2), key(4)] }])
     expect(back.warnings).toHaveLength(3)
+    expect(back.warnings[0]).toMatch(/^t, id=1 is set aside/)
   })
 
   test('come back in once they fit, and are set aside no more', async () => {
@@ -111,6 +114,7 @@ describe('rows that SQLite refuses', () => {
     const wanted = [patch(T, key(1), { v: 'CLEO' }), patch(T, key(2), { v: 'Anna' })]
     await back.apply({ table: T, patches: wanted })
     await back.apply({ table: T, patches: wanted })
+    expect(back.warnings).toHaveLength(2)
     expect(back.writer.aside(9).entries.map(({ attempts }) => attempts)).toEqual([2, 2])
     const applied = await back.apply({ table: T, patches: [...wanted, patch(T, key(3), { v: 'Doris' })] })
     expect(applied).toMatchObject({ upserted: 3, quarantined: 0 })
@@ -185,6 +189,16 @@ describe('rows that SQLite refuses', () => {
       value: 'NaN',
       reason: 'd: SQLite cannot hold this value (double precision)',
     })
+  })
+
+  test('are forgotten with the way back', async () => {
+    using back = twins()
+    await back.apply({ table: T, patches: [patch(T, key(1), { v: 'CLEO' })] })
+    const database = new Database(back.path)
+    forgetAside(database)
+    database.close()
+    expect(back.writer.aside(9)).toEqual({ total: 0, entries: [] })
+    expect(back.writer.position().token).toBe('token 1')
   })
 
   test('too many are no exception any more', async () => {

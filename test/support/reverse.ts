@@ -16,7 +16,7 @@ export function lead(path: string, schema: readonly string[], pragmas: readonly 
   for (const pragma of pragmas) database.pragma(pragma)
   database.pragma('journal_mode = WAL')
   for (const sql of schema) database.exec(sql)
-  database.exec('CREATE TABLE _slipway_control (name TEXT PRIMARY KEY, value TEXT)')
+  database.exec('CREATE TABLE IF NOT EXISTS _slipway_control (name TEXT PRIMARY KEY, value TEXT)')
   const note = database.prepare('INSERT INTO _slipway_control VALUES (?, ?)')
   for (const [name, value] of Object.entries({
     authority: 'postgres',

@@ -5,14 +5,13 @@ import type { ForeignTransaction, GuardFacts, VerifyFacts } from '../../src/core
 import type { Guard, SwitchRequest } from '../../src/core/switch-run.ts'
 import {
   checkOverrides,
-  GUARD_CODES,
-  type GuardLimits,
   guardsOf,
   orphansOf,
   predictPause,
   refusalOf,
   refusing,
 } from '../../src/switchover/guards.ts'
+import { GUARD_CODES, type GuardLimits } from '../../src/switchover/judges.ts'
 
 const NOW = Date.parse('2026-05-01T12:00:00Z')
 const LIMITS: GuardLimits = { maxLagSeconds: 5, verifyMaxAgeSeconds: 3600, maxPauseMs: 2000 }
