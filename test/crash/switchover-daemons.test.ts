@@ -51,11 +51,6 @@ const TERMS = [
 
 interface Held extends Status {
   readonly holder: { readonly mine: boolean }
-  readonly fences: readonly {
-    readonly engine: string
-    readonly closed: boolean
-    readonly reasons: readonly string[]
-  }[]
 }
 
 describe('a daemon that does not go on', () => {
