@@ -13,7 +13,10 @@ export interface Notes {
   readonly attempt: number
 }
 
-/** PostgreSQL's control row, as far as it decides. */
+/**
+ * PostgreSQL's control row, as far as it decides. The decision of a rollback leaves phase `rolling_back`, until its holder
+ * has seen that SQLite settled.
+ */
 export interface ControlNotes extends Notes {
   readonly phase: Phase
 }
@@ -66,7 +69,12 @@ export function standingOf(sqlite: Notes, postgres: ControlNotes): Standing {
       ? { kind: 'undecided', passage: 'rollback' }
       : { kind: 'postgres' }
   }
-  if (postgres.authority === 'sqlite' && p === s + 1) return { kind: 'decided', passage: 'rollback' }
+  if (postgres.authority === 'sqlite' && p === s + 1) {
+    // The phase stays until SQLite has settled: after that, such a note is one of an older copy of the file.
+    return postgres.phase === 'rolling_back'
+      ? { kind: 'decided', passage: 'rollback' }
+      : divided(`${told}, and the rollback was settled since: the file was put back to an older copy`)
+  }
   return divided(
     p < s
       ? `${told}: the server was put back to an older state`

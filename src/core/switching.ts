@@ -90,6 +90,8 @@ export interface TargetGate {
    * changes nothing (trap H3). `decided`: it is too late, the other side leads. `displaced`: another holder is there.
    */
   undo(passage: Passage, epoch: number): Promise<'undone' | 'decided' | 'displaced'>
+  /** After a rollback, once SQLite has committed: the phase comes to rest. Safe to run again, and only as the holder. */
+  settled(): Promise<void>
   /** Closes the gate to applications until then; it opens by itself, judged by the server. */
   pause(reason: string, until: Date): Promise<void>
   resume(): Promise<void>
@@ -100,9 +102,14 @@ export interface Decision extends AsyncDisposable {
   /**
    * Switchover: identities and sequences above `used`, dormant constraints and triggers back (NOT VALID), gate set for
    * the new epoch, authority postgres, phase switched_over, and where the way back starts. Returns that position.
-   * Rollback: gate closed for the new epoch, authority sqlite, phase replicating. Nothing is committed yet.
+   * Rollback: gate closed for the new epoch, authority sqlite, the phase stays until SQLite has settled, and so does
+   * `stands`, where the way back has brought SQLite: only a file that stands there is the one that was decided on.
+   * Nothing is committed yet.
    */
-  propose(used: UsedIds): Promise<{ readonly position: ReversePosition; readonly used: UsedIds }>
+  propose(
+    used: UsedIds,
+    stands?: ReversePosition,
+  ): Promise<{ readonly position: ReversePosition; readonly used: UsedIds }>
   /**
    * COMMIT with synchronous_commit=on, sent once. Throws Failure `outcome_unknown` where no answer came: only `undo`
    * can tell then, by trying.

@@ -11,7 +11,7 @@ import { displaced } from './displace.ts'
 import { targetName } from './dormant.ts'
 import { readUniques } from './introspect.ts'
 import { keyTextSql } from './key-text.ts'
-import { copyInto, quoteList, Stages, sameKey } from './stage.ts'
+import { copyInto, quoteList, sameKey } from './stage.ts'
 import type { BatchWriter } from './writer.ts'
 
 const NONE: CopyRows = { rows: 0, bytes: 0, read: () => [] }
@@ -29,7 +29,6 @@ export class Comparer implements CompareTarget {
   readonly #control: Control
   readonly #writer: BatchWriter
   readonly #kept: KeptUnique
-  readonly #stages = new Stages()
 
   constructor(connection: Connection, control: Control, writer: BatchWriter, kept: KeptUnique) {
     this.#connection = connection
@@ -47,7 +46,7 @@ export class Comparer implements CompareTarget {
         const admission = await this.#control.admit(client, 'update')
         refuseMoved(at.seq, admission.checkpoint.seq)
         const { stage, refused } = await merger.load(client, table, chunk.rows)
-        const gone = await this.#stages.get(client, this.#connection.generation, table, 'gone')
+        const gone = await merger.stage(client, table, 'gone')
         if (ride.gone !== undefined) {
           const keys = table.key.columns.map((column) => column.target)
           await copyInto(client, gone, keys, ride.gone, table)
@@ -85,7 +84,6 @@ export class Comparer implements CompareTarget {
         return { ...compared, repaired, displaced }
       })
     } catch (error) {
-      this.#stages.forget()
       merger.forget()
       throw error
     }

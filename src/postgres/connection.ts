@@ -172,6 +172,8 @@ export class Connection {
   #closed = false
   /** Raised with each new session: caches of prepared stage tables compare it. */
   generation = 0
+  /** Raised with each transaction: what a stage held before is of no use to the next one. */
+  transactions = 0
 
   /** `name` becomes application_name, by which a successor finds the sessions of a frozen holder. */
   constructor(url: string, name: string) {
@@ -210,6 +212,7 @@ export class Connection {
   /** `work` in a transaction; rolled back when it throws. An unknown COMMIT is a lost session: read, do not guess. */
   async transaction<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
     return await this.use(async (client) => {
+      this.transactions++
       await client.query('BEGIN')
       try {
         const result = await work(client)

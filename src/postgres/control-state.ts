@@ -30,7 +30,10 @@ export interface ControlState {
   readonly backup: { path: string; bytes: number; at: string } | null
   readonly copyStartedAt: string | null
   readonly copyFinishedAt: string | null
-  /** Where the way back starts: as the decision left it. Undefined while SQLite leads. */
+  /**
+   * Where the way back starts, as the decision of the switchover left it; after that of a rollback where SQLite stood
+   * then, until it has settled. Undefined while SQLite leads.
+   */
   readonly reverseStart: ReversePosition | undefined
   /** Of the target's tables as the decision left them (postgres/fingerprint.ts); empty while SQLite leads. */
   readonly fingerprint: string

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type pg from 'pg'
 import type { Notes, Passage } from '../core/authority.ts'
 import { Failure } from '../core/errors.ts'
 import type { ReversePosition } from '../core/reverse.ts'
@@ -11,6 +12,7 @@ import { targetFingerprint } from './fingerprint.ts'
 import { ANSWER_MS, type LockTimes } from './gate-lock.ts'
 import type { HeldSession } from './held-session.ts'
 import { advanceIdentities, lastIds } from './identities.ts'
+import { readExpected } from './reverse-drift.ts'
 
 /** How long the answer to a COMMIT is waited for at least, ms. */
 const COMMIT_MS = 1_000
@@ -46,12 +48,16 @@ export class PostgresDecision implements Decision {
     return Math.max(1, Math.ceil(this.#parts.deadline - performance.now()))
   }
 
-  async propose(used: UsedIds): Promise<{ position: ReversePosition; used: UsedIds }> {
+  async propose(
+    used: UsedIds,
+    stands?: ReversePosition,
+  ): Promise<{ position: ReversePosition; used: UsedIds }> {
     const { session, passage } = this.#parts
     // A coordinator that is frozen from here on is given up by the server, and parked writers go on.
     const ends = `SET LOCAL statement_timeout = ${this.#left}; SET LOCAL idle_in_transaction_session_timeout = ${this.#left + ANSWER_MS}`
     await session.run(this.#left + ANSWER_MS, (client) => client.query(ends))
-    const result = passage === 'switchover' ? await this.#towardsTarget(used) : await this.#backToSource()
+    const result =
+      passage === 'switchover' ? await this.#towardsTarget(used) : await this.#backToSource(stands)
     this.#proposed = true
     return result
   }
@@ -82,21 +88,43 @@ export class PostgresDecision implements Decision {
     return { position: { snapshot, token }, used }
   }
 
-  async #backToSource(): Promise<{ position: ReversePosition; used: UsedIds }> {
+  async #backToSource(
+    stands: ReversePosition | undefined,
+  ): Promise<{ position: ReversePosition; used: UsedIds }> {
     const { session, control, tables, expected } = this.#parts
     return await session.run(this.#left + ANSWER_MS, async (client) => {
+      await this.#refuseDrift(client)
       const used = await lastIds(client, tables)
       const { rows } = await client.query(
-        `UPDATE slipway.control c SET authority = 'sqlite', epoch = epoch + 1, phase = 'replicating',
-           since = clock_timestamp(), reverse_start = NULL, fingerprint = '', unsafe = '{}', pauses = '{}'
+        `UPDATE slipway.control c SET authority = 'sqlite', epoch = epoch + 1,
+           since = clock_timestamp(), reverse_start = $5, fingerprint = '', unsafe = '{}', pauses = '{}'
          WHERE migration = $1 AND holder = $2 AND authority = 'postgres' AND epoch = $3 AND attempt = $4
            AND phase = 'rolling_back'
          RETURNING pg_current_snapshot()::text AS snapshot,
            (SELECT token FROM slipway.token t WHERE t.migration = c.migration) AS token`,
-        [control.migration, control.holder, expected.epoch, expected.attempt],
+        [control.migration, control.holder, expected.epoch, expected.attempt, stands?.snapshot ?? null],
       )
       if (rows[0] === undefined) throw displaced()
+      if (stands !== undefined)
+        await client.query('UPDATE slipway.token SET token = $2 WHERE migration = $1', [
+          control.migration,
+          stands.token,
+        ])
       return { position: { snapshot: rows[0].snapshot, token: rows[0].token ?? '' }, used }
+    })
+  }
+
+  /** DDL does not ask the gate: what came after the last batch was read would be missing in SQLite (trap H13). */
+  async #refuseDrift(client: pg.ClientBase): Promise<void> {
+    const { tables, id } = this.#parts
+    await client.query(`LOCK TABLE ${tables.map(targetName).join(', ')} IN ACCESS SHARE MODE`)
+    const { fingerprint } = await readExpected(client, id)
+    if (fingerprint === '' || fingerprint === (await targetFingerprint(client, tables))) return
+    throw new Failure({
+      code: 'drift',
+      exit: 1,
+      message: 'the schema of a moved table on PostgreSQL was changed a moment ago',
+      remedy: 'Try again: what the change did to the rows is compared first.',
     })
   }
 

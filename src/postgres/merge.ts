@@ -12,7 +12,7 @@ import { type BeforeChange, follow, linksOf } from './parents.ts'
 import { Quarantine } from './quarantine.ts'
 import { decideRefused, NotKept, putRefused } from './refused.ts'
 import { castRows, changedSql, dropRefused, isFaultOfRow, tryRows } from './sift.ts'
-import { copyInto, genericColumns, type StageKind, Stages, targetColumns } from './stage.ts'
+import { copyInto, FreshStages, genericColumns, type StageKind, targetColumns } from './stage.ts'
 import { deleteSql, insertSql, keptInserts, keptRows, upsertSql } from './write-sql.ts'
 
 /**
@@ -43,7 +43,7 @@ export interface MergerDeps {
 export class Merger {
   readonly quarantine: Quarantine
   readonly #deps: MergerDeps
-  readonly #stages = new Stages()
+  readonly #stages: FreshStages
   readonly #shapes: ReadonlyMap<string, TargetTable>
   readonly #links: ReturnType<typeof linksOf>
   /** Something is set aside, or was when this transaction began. */
@@ -52,6 +52,7 @@ export class Merger {
 
   constructor(deps: MergerDeps) {
     this.#deps = deps
+    this.#stages = new FreshStages(deps.connection)
     this.quarantine = new Quarantine(deps.migration)
     this.#shapes = new Map(deps.targets.map((table) => [table.name, table]))
     this.#links = linksOf(deps.tables)
@@ -73,8 +74,9 @@ export class Merger {
     await this.quarantine.prepare(client, this.#deps.connection.generation)
   }
 
-  async #stage(client: pg.ClientBase, table: TableSpec, kind: StageKind): Promise<string> {
-    return await this.#stages.get(client, this.#deps.connection.generation, table, kind)
+  /** Empty when a transaction first asks for it. */
+  async stage(client: pg.ClientBase, table: TableSpec, kind: StageKind): Promise<string> {
+    return await this.#stages.get(client, table, kind)
   }
 
   /** One table's part of a batch, or a chunk of it. */
@@ -89,7 +91,7 @@ export class Merger {
       this.#active = true
     }
     const leaves = gone.rows > 0 || aside.length > 0 || how === 'careful'
-    const leaving = leaves ? await this.#stage(client, table, 'gone') : undefined
+    const leaving = leaves ? await this.stage(client, table, 'gone') : undefined
     if (leaving !== undefined && gone.rows > 0) {
       const keys = table.key.columns.map((column) => column.target)
       await copyInto(client, leaving, keys, gone, table)
@@ -97,7 +99,7 @@ export class Merger {
     let rows: string | undefined
     let count = upserts.rows
     if (count > 0) {
-      rows = await this.#stage(client, table, 'rows')
+      rows = await this.stage(client, table, 'rows')
       if (how === 'careful') count -= await this.#castInto(client, table, rows, leaving as string, upserts)
       else await this.#copyInto(client, table, rows, upserts)
       this.#arrivals.set(table, rows)
@@ -124,7 +126,7 @@ export class Merger {
     await this.begin(client)
     await this.#prepare(client)
     this.#active = true
-    const gone = await this.#stage(client, table, 'mended')
+    const gone = await this.stage(client, table, 'mended')
     await this.quarantine.touch(client, table, { stages: [stage], rows })
     this.#arrivals.set(table, stage)
     const { refused } = await this.#settle(client, table, { gone, rows: stage }, 'careful', true)
@@ -142,7 +144,7 @@ export class Merger {
     lines: CopyRows,
   ): Promise<{ readonly stage: string; readonly refused: readonly string[] }> {
     await this.#prepare(client)
-    const stage = await this.#stage(client, table, 'rows')
+    const stage = await this.stage(client, table, 'rows')
     if (!table.columns.some((column) => isGeneric(column))) {
       await client.query('SAVEPOINT slipway_load')
       try {
@@ -154,11 +156,11 @@ export class Merger {
         await client.query('ROLLBACK TO SAVEPOINT slipway_load')
       }
     }
-    const gone = await this.#stage(client, table, 'mended')
+    const gone = await this.stage(client, table, 'mended')
     await this.#castInto(client, table, stage, gone, lines)
     const { rows } = await client.query('DELETE FROM pg_temp.slipway_refused RETURNING key')
     // The same lines may come once more in this transaction.
-    for (const used of [gone, await this.#stage(client, table, 'text')])
+    for (const used of [gone, await this.stage(client, table, 'text')])
       await client.query(`DELETE FROM ${used}`)
     return { stage, refused: rows.map((row) => row.key) }
   }
@@ -177,7 +179,7 @@ export class Merger {
     const columns = targetColumns(table)
     const generic = new Set(genericColumns(table))
     if (generic.size === 0) return await copyInto(client, rows, columns, lines, table)
-    const mixed = await this.#stage(client, table, 'mixed')
+    const mixed = await this.stage(client, table, 'mixed')
     await copyInto(client, mixed, columns, lines, table)
     const types = new Map(table.columns.map((column) => [column.target, column.type]))
     const cast = (name: string): string =>
@@ -198,7 +200,7 @@ export class Merger {
     gone: string,
     lines: CopyRows,
   ): Promise<number> {
-    const text = await this.#stage(client, table, 'text')
+    const text = await this.stage(client, table, 'text')
     await copyInto(client, text, targetColumns(table), lines, table)
     await castRows(client, table, { text, rows, gone })
     const refused = await client.query('SELECT count(*)::int AS n FROM pg_temp.slipway_refused')

@@ -8,6 +8,7 @@ import { Failure } from '../core/errors.ts'
 import type { CopyRows } from '../core/ports.ts'
 import { quote } from '../core/quote.ts'
 import { HIDDEN_KEY, type TableSpec } from '../core/table.ts'
+import type { Connection } from './connection.ts'
 import { targetName } from './dormant.ts'
 
 /** Target columns of a row's line, in the source's order of sending (see sqlite/rows.ts). */
@@ -69,19 +70,17 @@ function refusedValue(error: unknown, table: TableSpec): Failure | undefined {
  */
 export type StageKind = 'rows' | 'mixed' | 'text' | 'gone' | 'mended' | 'touched' | 'seen'
 
+/** Rows that are deleted before a stage is truncated, which costs a millisecond and leaves nothing to be read over. */
+const FEW = 2_000
+
 /**
- * Temporary tables of one session in which rows arrive before they are merged. Made at first use, emptied by each
- * commit, so that no batch changes the catalog; or by who uses them, since a commit takes 2.5 ms for each of them that
- * has a column of text, whether it was used or not (measured).
+ * Temporary tables of one session in which rows arrive before they are merged. Made at first use, so that no batch
+ * changes the catalog. No commit empties them: that takes it 2.5 ms for each one that has a column of text, whether it
+ * was used or not (measured).
  */
 export class Stages {
-  readonly #emptied: 'by commit' | 'by hand'
   #generation = -1
-  #known = new Set<string>()
-
-  constructor(emptied: 'by commit' | 'by hand' = 'by commit') {
-    this.#emptied = emptied
-  }
+  readonly #known = new Set<string>()
 
   /** `generation` of the connection: a new session has none of the old one's tables. */
   async get(client: pg.ClientBase, generation: number, table: TableSpec, kind: StageKind): Promise<string> {
@@ -96,7 +95,7 @@ export class Stages {
     const name = `pg_temp.${quote(`slipway_${kind}_${shape.slice(0, 16)}`)}`
     if (this.#known.has(name)) return name
     await client.query(
-      `CREATE TEMP TABLE IF NOT EXISTS ${name} ON COMMIT ${this.#emptied === 'by hand' ? 'PRESERVE' : 'DELETE'} ROWS
+      `CREATE TEMP TABLE IF NOT EXISTS ${name} ON COMMIT PRESERVE ROWS
        AS SELECT ${columns.map((name) => (judged.has(name) ? `NULL::text AS ${quote(name)}` : quote(name))).join(', ')}
        FROM ${targetName(table)} WITH NO DATA`,
     )
@@ -107,6 +106,46 @@ export class Stages {
   /** After a rollback: the tables made in that transaction are gone, and those from before are still there. */
   forget(): void {
     this.#known.clear()
+  }
+}
+
+/** Stages that are empty when a transaction first asks for them. Whoever works in one session shares them. */
+export class FreshStages {
+  readonly #connection: Pick<Connection, 'generation' | 'transactions'>
+  readonly #stages = new Stages()
+  #generation = -1
+  /** In which transaction a stage was last used, and how many rows were deleted from it since it was truncated. */
+  readonly #used = new Map<string, { transaction: number; deleted: number }>()
+  /** After a rollback nobody knows what a stage holds. */
+  #doubtful = false
+
+  constructor(connection: Pick<Connection, 'generation' | 'transactions'>) {
+    this.#connection = connection
+  }
+
+  async get(client: pg.ClientBase, table: TableSpec, kind: StageKind): Promise<string> {
+    const { generation, transactions: transaction } = this.#connection
+    if (generation !== this.#generation) {
+      this.#used.clear()
+      this.#doubtful = false
+      this.#generation = generation
+    }
+    const name = await this.#stages.get(client, generation, table, kind)
+    const used = this.#used.get(name)
+    if (used?.transaction === transaction) return name
+    let deleted = 0
+    if (used === undefined ? this.#doubtful : used.deleted > FEW) await client.query(`TRUNCATE ${name}`)
+    else if (used !== undefined)
+      deleted = used.deleted + ((await client.query(`DELETE FROM ${name}`)).rowCount ?? 0)
+    this.#used.set(name, { transaction, deleted })
+    return name
+  }
+
+  /** After a rollback. */
+  forget(): void {
+    this.#stages.forget()
+    this.#used.clear()
+    this.#doubtful = true
   }
 }
 

@@ -144,11 +144,12 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
   ): Promise<{ kind: 'empty' } | { kind: 'applied'; changes: number } | { kind: 'anew'; reason: string }> {
     const { state, observer } = this.#deps
     const flow = this.#flow
-    if (this.#at === undefined || !flow.connected || Date.now() - this.#confirmedAt > CONFIRM_MS)
-      await this.#confirm()
-    const from = this.#at as P
+    // From the first word to either side: whoever waits for quiet is about to read by itself.
     state.busy = true
     try {
+      if (this.#at === undefined || !flow.connected || Date.now() - this.#confirmedAt > CONFIRM_MS)
+        await this.#confirm()
+      const from = this.#at as P
       const reason = await flow.attend(from)
       if (reason !== undefined) return { kind: 'anew', reason }
       const startedAt = performance.now()

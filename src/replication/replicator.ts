@@ -38,8 +38,8 @@ interface ReplicatorDeps {
   readonly observer: Observer
   readonly companion: Companion
   readonly pollMs: number
-  /** How long the first connection may fail before the start is given up. */
-  readonly startPatienceMs: number
+  /** How long the first connection may fail before the start is given up; asked at each failure. */
+  readonly startPatienceMs: () => number
 }
 
 const STANDBY_POLL_MS = 1_000
@@ -151,8 +151,10 @@ export class Replicator {
         if (signal.aborted) return
         const policy = policyOf(error)
         // At the first start a wrong setting should end the process, not hide behind retries.
-        const patient = policy === 'transient' && Date.now() - startedAt < this.#deps.startPatienceMs
-        if (policy === 'never' || (!this.#everRan && !patient)) throw error
+        const patient = policy === 'transient' && Date.now() - startedAt < this.#deps.startPatienceMs()
+        // No setting is wrong: a person has to be told, again and again, and what is closed stays closed meanwhile.
+        const divided = error instanceof Failure && error.code === 'divided'
+        if (policy === 'never' || (!this.#everRan && !patient && !divided)) throw error
         await this.#recover(error, retry, signal)
       } finally {
         await this.#close()

@@ -210,6 +210,8 @@ class HeldLock implements SourceLock {
       if (from.authority === 'sqlite' || !this.notes.closed) this.#close(this.#moved().there)
       writeNotes(this.#database, {
         ...written({ authority: 'postgres', epoch, attempt }),
+        // It was for the side that led, and must not come back with a rollback.
+        ...pauseNotes([]),
         fence: STANDING,
         fence_text: `slipway: writes are closed here, PostgreSQL leads since epoch ${epoch}: write there`,
         position: position.snapshot,

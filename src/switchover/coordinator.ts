@@ -78,7 +78,9 @@ export class Coordinator {
   readonly #giveUp = new AbortController()
   #current: SwitchRun = NO_RUN
   #running: Promise<SwitchRun> | undefined
+  #changing = false
   #wait: SwitchWait | undefined
+  #needsStream = false
 
   constructor(deps: CoordinatorDeps) {
     this.#deps = {
@@ -100,6 +102,16 @@ export class Coordinator {
     return this.#running !== undefined
   }
 
+  /** True while a run only waits for replication, which must not wait for its end. */
+  get needsStream(): boolean {
+    return this.#running !== undefined && this.#needsStream
+  }
+
+  /** A run is past its preparations: the notes of the engines, and what is open between them, are its own. */
+  get changing(): boolean {
+    return this.#changing
+  }
+
   /** Why a run does not end, while a step is tried again. */
   get waiting(): SwitchWait | undefined {
     return this.#wait
@@ -117,9 +129,11 @@ export class Coordinator {
         ...FORWARD_STEPS.map((step) => ({ step, title: TITLES[change.passage][step] })),
       ])
       let conduct: Conduct
+      this.#needsStream = true
       try {
         for (const preparation of preparations) await this.#prepare(live, preparation)
         if (change.dryRun === true) return live.finish({ state: 'dry_run' })
+        this.#changing = true
         conduct = await change.open()
       } catch (error) {
         live.finish({
@@ -147,6 +161,7 @@ export class Coordinator {
     if (entry === undefined) return undefined
     const whole: Change = { ...change, passage: entry.passage, waitMs: 0, maxPauseMs: 0 }
     return await this.#only(async () => {
+      this.#changing = true
       const live = this.#live(whole, [])
       live.set({ reason: `an attempt was found that is ${standing.kind}` })
       return await this.#conduct(whole, await change.open(), entry.state, live)
@@ -185,11 +200,13 @@ export class Coordinator {
         facts: { run: this.#current },
       })
     }
+    this.#needsStream = false
     this.#running = work()
     try {
       return await this.#running
     } finally {
       this.#running = undefined
+      this.#changing = false
       this.#wait = undefined
     }
   }
@@ -230,6 +247,7 @@ export class Coordinator {
     let state = entry
     try {
       for (;;) {
+        this.#needsStream = state === 'beginning' || state === 'waiting'
         const { step, deadline } = FACTS[state]
         if (step === null) break
         course.enters(state)
@@ -247,6 +265,7 @@ export class Coordinator {
         state = next
       }
     } finally {
+      this.#needsStream = false
       this.#wait = undefined
       // Locks go before anything else is done. What cannot be closed goes with its session.
       try {

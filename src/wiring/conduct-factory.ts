@@ -13,10 +13,13 @@ import type { ForwardFacts } from './forward-facts.ts'
 import { measureLag } from './lag.ts'
 import type { TargetSession } from './session.ts'
 
-/** So few changes are drained under the lock in no time. */
-const NEAR = 200
-/** Under steady load something is always pending: what there is may take this part of the pause to drain. */
+/** What is left may take this long to drain, ms: more and more, since under a steady load something is always left. */
+const AT_FIRST_MS = 15
+const DOUBLES_EVERY_MS = 200
+/** And no more than this part of the pause. */
 const SHARE = 0.25
+/** As long as no batch was seen, so few changes are drained in no time. */
+const FEW = 200
 
 interface FactoryDeps {
   readonly config: Config
@@ -50,24 +53,23 @@ export class ConductFactory {
       fence,
       gate,
       replicator,
-      nearHead: async () => {
+      nearHead: async (waitedMs) => {
+        // A position that is remembered says nothing of a stream that is still being opened.
+        if (replicator.view.loop.applied === undefined) return false
         const lag = await measureLag(config, replicator, facts)
         if (lag.caught_up) return true
         if (lag.head === null || lag.state !== 'running') return false
-        if (lag.pending_changes <= NEAR) return true
         const { batchSeconds, batchChanges } = replicator.view.loop
-        const batches = Math.max(1, lag.pending_changes / Math.max(1, batchChanges))
-        return batches * batchSeconds * 1000 <= SHARE * maxPauseMs
+        if (batchChanges === 0) return lag.pending_changes <= FEW
+        const batches = Math.max(1, lag.pending_changes / batchChanges)
+        const bound = Math.min(SHARE * maxPauseMs, AT_FIRST_MS * 2 ** (waitedMs / DOUBLES_EVERY_MS))
+        return batches * batchSeconds * 1000 <= bound
       },
       inspect: async () => {
         const now = replicator.view.loop.quarantined
         if (now > asideBefore) throw setAside(now - asideBefore)
       },
-      start: async () => {
-        const control = await target.control.read()
-        if (control?.reverseStart !== undefined) return control.reverseStart
-        throw new Error('PostgreSQL has decided, and does not know where the way back starts')
-      },
+      start: async () => (await target.control.read())?.reverseStart,
       usedBySqlite: () => {
         const reader = openReader(config.sqlitePath)
         try {

@@ -17,18 +17,22 @@ import { crashPoint } from '../switchover/crash.ts'
 
 /** Why the loop is held, in `/status`. */
 const HELD = 'a change of authority'
-const LOOK_MS = 20
+const LOOK_MS = 10
+/** Of the pause, for an answer that says what it waited for. */
+const SPARE_MS = 150
+/** How long writers stay parked at the most while an attempt is taken back. */
+const PARKED_MS = 500
 
 export interface ConductDeps {
   readonly fence: SourceFence
   readonly gate: TargetGate
-  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'view'>
-  /** Nearly nothing is left to apply, so that the rest is drained under the lock in no time. */
-  readonly nearHead: () => Promise<boolean>
+  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'turn' | 'view'>
+  /** What is left to apply is drained under the lock in no time; after `waitedMs` in a little more than that. */
+  readonly nearHead: (waitedMs: number) => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
   readonly inspect: (lock: SourceLock | undefined) => Promise<void>
-  /** What PostgreSQL has stored of the way back's start. */
-  readonly start: () => Promise<ReversePosition>
+  /** What PostgreSQL has stored of the way back: its start, or where SQLite stood when a rollback was decided. */
+  readonly start: () => Promise<ReversePosition | undefined>
   /** Ids given out by SQLite (switchover) or by PostgreSQL (rollback, after a crash). */
   readonly usedBySqlite: () => UsedIds
   readonly usedByPostgres: () => Promise<UsedIds>
@@ -47,6 +51,8 @@ abstract class Base {
   protected attempt: Notes | undefined
   protected lock: SourceLock | undefined
   protected decision: Decision | undefined
+  /** When writers began to wait; `performance.now()`. */
+  protected pauseFrom = 0
   protected abstract readonly passage: Passage
   /** Of PostgreSQL's control row before the decision. */
   protected abstract readonly before: number
@@ -63,9 +69,11 @@ abstract class Base {
 
   async wait(signal: AbortSignal): Promise<void> {
     const { replicator, nearHead } = this.deps
-    for (;;) {
+    for (const began = performance.now(); ; ) {
       signal.throwIfAborted()
-      const { state, reasons } = replicator.view
+      const { state, reasons, stream } = replicator.view
+      // It is opened again when no change is under way: nothing would ever come to zero.
+      if (stream === undefined && state === 'running') throw noStream()
       if (state !== 'running') {
         throw new Failure({
           code: `replication_${state}`,
@@ -74,7 +82,13 @@ abstract class Base {
           remedy: state === 'paused' ? 'slipway replication resume' : 'See: slipway status',
         })
       }
-      if (await nearHead()) return
+      if (await nearHead(performance.now() - began)) {
+        // A batch in flight is waited for here: for a rollback the next step is in the pause already.
+        await this.#holdLoop()
+        signal.throwIfAborted()
+        if (await nearHead(performance.now() - began)) return
+        replicator.release(HELD)
+      }
       await sleep(LOOK_MS, signal)
     }
   }
@@ -84,18 +98,29 @@ abstract class Base {
   }
 
   async undo(): Promise<'undone' | 'decided' | 'displaced'> {
-    const open = this.decision
-    this.decision = undefined
-    await open?.[Symbol.asyncDispose]()
-    const answer = await this.deps.gate.undo(this.passage, this.before)
-    await crashPoint(`${this.passage}.undo_committed`)
-    return answer
+    // Nobody waits for an answer that may not come. Where the fence stands, those who are parked would only meet it: they
+    // are spared that for as long as an answer usually takes.
+    if (this.lock?.notes.closed !== true) this.drop()
+    const parked = setTimeout(() => this.drop(), PARKED_MS)
+    try {
+      const open = this.decision
+      this.decision = undefined
+      await open?.[Symbol.asyncDispose]()
+      const answer = await this.deps.gate.undo(this.passage, this.before)
+      await crashPoint(`${this.passage}.undo_committed`)
+      return answer
+    } catch (error) {
+      this.drop()
+      throw error
+    } finally {
+      clearTimeout(parked)
+    }
   }
 
   /** Once it is decided, by this process or by one that is gone. */
   protected async finished(lock: SourceLock): Promise<void> {
     await lock.commit()
-    this.#drop()
+    this.drop()
   }
 
   /** The decision's COMMIT, sent once. */
@@ -124,18 +149,31 @@ abstract class Base {
     return lock
   }
 
-  #drop(): void {
+  protected drop(): void {
     this.lock?.[Symbol.dispose]()
     this.lock = undefined
   }
 
   protected letGo(): void {
-    this.#drop()
+    this.drop()
     this.deps.replicator.release(HELD)
   }
 
-  protected async holdLoop(): Promise<void> {
+  /** Less than the pause has left: who was in the way is told, instead of that the time was over. */
+  protected get left(): number {
+    return Math.max(1, this.pauseFrom + this.deps.maxPauseMs - SPARE_MS - performance.now())
+  }
+
+  /** The stream of this direction has ended: it must not go on for a moment when it is let go. */
+  protected turn(): void {
+    this.deps.replicator.turn()
+    this.letGo()
+  }
+
+  async #holdLoop(): Promise<void> {
     await this.deps.replicator.standStill(HELD)
+    // It came too late: nobody would let it go.
+    if (this.#closed) this.deps.replicator.release(HELD)
   }
 
   protected get begun(): Notes {
@@ -155,6 +193,16 @@ abstract class Base {
   }
 }
 
+function noStream(): Failure {
+  return new Failure({
+    code: 'no_stream',
+    exit: 1,
+    policy: 'transient',
+    message: 'replication is being made ready again',
+    remedy: 'Nothing to do: try again in a moment.',
+  })
+}
+
 /** Forward: SQLite's lock and fence, PostgreSQL's decision, SQLite's note. */
 export class SwitchoverConduct extends Base implements Conduct {
   protected readonly passage = 'switchover'
@@ -165,21 +213,27 @@ export class SwitchoverConduct extends Base implements Conduct {
   }
 
   async hold(signal: AbortSignal): Promise<void> {
-    await this.holdLoop()
     await this.locked(signal)
+    this.pauseFrom = performance.now()
   }
 
   async fence(signal: AbortSignal): Promise<void> {
     const lock = await this.locked(signal)
     await this.deps.inspect(lock)
     lock.raise({ epoch: this.before + 1, attempt: this.begun.attempt })
-    await lock.commit({ ms: this.deps.maxPauseMs, signal })
+    try {
+      await lock.commit({ ms: this.deps.maxPauseMs, signal })
+    } catch (error) {
+      // The fence may stand, and the lock is another's: it is taken anew where it is needed.
+      this.drop()
+      throw error
+    }
     await crashPoint('switchover.fence_committed')
   }
 
   async decide(signal: AbortSignal): Promise<void> {
-    const { gate, maxPauseMs, usedBySqlite } = this.deps
-    this.decision = await gate.open(this.begun, 'switchover', maxPauseMs, signal)
+    const { gate, usedBySqlite } = this.deps
+    this.decision = await gate.open(this.begun, 'switchover', this.left, signal)
     const { position } = await this.decision.propose(usedBySqlite())
     this.#position = position
     signal.throwIfAborted()
@@ -195,14 +249,17 @@ export class SwitchoverConduct extends Base implements Conduct {
     // An earlier try may have come through.
     if (authority !== 'postgres') {
       const position = this.#position ?? (await this.deps.start())
+      if (position === undefined) throw new Error('PostgreSQL does not know where the way back starts')
       lock.lead({ from: { authority: 'none', epoch, attempt }, epoch, attempt, position })
     }
     await this.finished(lock)
     await crashPoint('switchover.settle_committed')
-    this.letGo()
+    this.turn()
   }
 
   async reopen(signal: AbortSignal): Promise<void> {
+    // Without a fence there is nothing to lower, and whoever has the lock may keep it.
+    if (this.lock === undefined && this.deps.fence.notes().authority !== 'none') return this.letGo()
     const lock = await this.locked(signal)
     const { authority, epoch, attempt } = lock.notes
     if (authority === 'none') {
@@ -226,15 +283,15 @@ export class RollbackConduct extends Base implements Conduct {
   }
 
   async hold(signal: AbortSignal): Promise<void> {
-    await this.holdLoop()
-    this.decision = await this.deps.gate.open(this.begun, 'rollback', this.deps.maxPauseMs, signal)
+    this.pauseFrom = performance.now()
+    this.decision = await this.deps.gate.open(this.begun, 'rollback', this.left, signal)
   }
 
   async fence(signal: AbortSignal): Promise<void> {
     if (this.decision === undefined) throw new Error('the gate is not held')
     await this.deps.inspect(undefined)
-    const { used } = await this.decision.propose(new Map())
     const lock = await this.locked(signal)
+    const { used } = await this.decision.propose(new Map(), lock.notes.position)
     this.#prepare(lock, used)
   }
 
@@ -253,15 +310,31 @@ export class RollbackConduct extends Base implements Conduct {
   async settle(signal: AbortSignal): Promise<void> {
     if (this.lock === undefined) {
       const used = await this.deps.usedByPostgres()
-      this.#prepare(await this.locked(signal), used)
+      const stood = await this.deps.start()
+      const lock = await this.locked(signal)
+      requireStanding(lock.notes, stood)
+      this.#prepare(lock, used)
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')
-    this.letGo()
+    this.turn()
   }
 
   /** SQLite's transaction was never committed, and PostgreSQL is open again since the undo. */
   async reopen(): Promise<void> {
     this.letGo()
   }
+}
+
+/** A copy of the file that was put back between the decision and its end: it lacks what the decision was made on. */
+function requireStanding(notes: SourceNotes, stood: ReversePosition | undefined): void {
+  const { position } = notes
+  if (position === undefined || stood === undefined) return
+  if (position.snapshot === stood.snapshot && position.token === stood.token) return
+  throw new Failure({
+    code: 'divided',
+    message: 'the rollback was decided on a newer state of the file: the file was put back to an older copy',
+    remedy:
+      'Put the newest file back and start again; or with the daemon stopped: slipway recover --authority sqlite|postgres --accept-loss',
+  })
 }

@@ -45,7 +45,11 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       operator.events.copied(table)
     },
   }
-  const records = new Records(config, () => target)
+  const records = new Records(
+    config,
+    () => target,
+    () => factory?.facts.control,
+  )
   const runs = new LateRuns()
   const verifier = new Verifier({
     store: runs,
@@ -68,7 +72,7 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
     observer,
     companion: verifier,
     pollMs: config.pollMs,
-    startPatienceMs: START_PATIENCE_MS,
+    startPatienceMs: () => (isClosed() ? Number.POSITIVE_INFINITY : START_PATIENCE_MS),
   })
   const hooks = new Hooks({
     settings: config,
@@ -94,6 +98,14 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
     facts: () => factory?.facts,
     target: () => target && { server: target.server, holder: target.control.holder },
   })
+  /** Nobody can write to SQLite until PostgreSQL has answered: who would wait for that, if not the daemon? */
+  function isClosed(): boolean {
+    try {
+      return (parts?.fence.notes().authority ?? 'sqlite') !== 'sqlite'
+    } catch {
+      return false
+    }
+  }
   function made(): Streams {
     if (streams === undefined) throw new Error('the daemon has not been started')
     return streams

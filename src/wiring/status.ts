@@ -18,7 +18,7 @@ interface StatusParts {
   readonly facts: ForwardFacts | undefined
   readonly target: { readonly server: string; readonly holder: string } | undefined
   readonly records: Pick<Records, 'tables'>
-  readonly desk: Pick<SwitchDesk, 'current' | 'fences'>
+  readonly desk: Pick<SwitchDesk, 'current' | 'fences' | 'waiting'>
   readonly verify: VerifyReport
   readonly lag: LagReport
 }
@@ -58,7 +58,7 @@ export function statusOf({
     holder: { id: view.isHolder ? (target?.holder ?? '') : (control?.holder ?? ''), mine: view.isHolder },
     tables: view.tables,
     fences: desk.fences(),
-    waits: waitsOf(view, facts),
+    waits: waitsOf(view, facts, desk.waiting),
     warnings: facts?.warnings ?? [],
     last_error: lastError(view),
     backup: backup === null ? null : { path: backup.path, bytes: backup.bytes, at: backup.at },
@@ -88,10 +88,17 @@ export function statusOf({
   }
 }
 
-function waitsOf(view: ReplicatorView, facts: ForwardFacts | undefined): StatusReport['waits'] {
+function waitsOf(
+  view: ReplicatorView,
+  facts: ForwardFacts | undefined,
+  change: SwitchDesk['waiting'],
+): StatusReport['waits'] {
   const gate = facts?.gateWaiting()
   const silent = facts?.silentSince()
   return [
+    ...(change === undefined
+      ? []
+      : [{ what: `${change.what}: ${change.why}`, since: change.since.toISOString(), until: null }]),
     ...view.waits.map((wait) => ({
       what: wait.what,
       since: wait.since.toISOString(),

@@ -30,6 +30,8 @@ export interface SwitchParts {
   readonly pause: (reason: string, until: Date) => Promise<void>
   readonly resume: () => Promise<void>
   readonly finalize: () => Promise<void>
+  /** Tells PostgreSQL that SQLite has settled a rollback. */
+  readonly settled: () => Promise<void>
   readonly report: (status: StatusReport, runs: readonly SwitchRun[]) => Promise<string>
   /** PostgreSQL does not answer: SQLite alone, by a person's word. */
   readonly force: () => Promise<number>
@@ -45,6 +47,10 @@ interface SwitchDeskDeps {
   /** Of every change of the current run. */
   readonly changed: (run: SwitchRun) => void
 }
+
+/** For the stream of the direction that led to be opened. */
+const STREAM_MS = 10_000
+const LOOK_MS = 10
 
 /** Runs that `report` tells of. */
 const REPORTED = 100
@@ -80,9 +86,16 @@ export class SwitchDesk {
     if (last !== undefined) this.#last = last
   }
 
-  /** Resolves when no change of authority is under way. */
+  /** Ours waits for replication to come near the head: the stream may be opened, and has to be. */
+  get needsStream(): boolean {
+    return this.#coordinator.needsStream
+  }
+
+  /** Resolves when no change of authority is under way that a stream would be in the way of. */
   async idle(signal: AbortSignal): Promise<void> {
-    while (this.#coordinator.busy && !signal.aborted) await sleep(5, signal)
+    const coordinator = this.#coordinator
+    // One that is still being prepared waits for the stream itself.
+    while (coordinator.changing && !coordinator.needsStream && !signal.aborted) await sleep(5, signal)
   }
 
   async stop(): Promise<void> {
@@ -223,6 +236,7 @@ export class SwitchDesk {
       step: 'guards',
       title: 'Guards',
       work: async (signal, tell) => {
+        await this.#streaming(passage, signal)
         await parts.guards.verify(request, signal)
         const facts = await parts.guards.measure(passage, signal)
         const found = guardsOf(facts, request, {
@@ -251,9 +265,28 @@ export class SwitchDesk {
     return [guards, hook]
   }
 
+  /**
+   * Just after a change the stream has the other direction yet: nothing could be measured, and a change that began then
+   * would wait for a lag that nobody brings to zero. Where it does not come the guards say why.
+   */
+  async #streaming(passage: Passage, signal: AbortSignal): Promise<void> {
+    const direction = passage === 'switchover' ? 'forward' : 'reverse'
+    const until = Date.now() + STREAM_MS
+    for (;;) {
+      const { stream, state, loop } = this.#deps.replicator.view
+      if (state !== 'running' || (stream?.direction === direction && loop.applied !== undefined)) return
+      if (Date.now() > until || signal.aborted) return
+      await sleep(LOOK_MS, signal)
+    }
+  }
+
   async #after(parts: SwitchParts, run: SwitchRun): Promise<undefined> {
     const { observer, replicator, hooks } = this.#deps
     const keeping = this.#keep(parts, run)
+    if (run.state === 'done' && run.passage === 'rollback') {
+      // Where it does not come through, the next stream does it before it begins.
+      await parts.settled().catch((error: unknown) => observer.warn(messageOf(error)))
+    }
     await parts.refresh()
     const { phase, authority, epoch } = this.#control()
     replicator.entered(phase)
@@ -304,6 +337,8 @@ export class SwitchDesk {
     if (authority === there) throw this.#wrongPhase(`${there} has the authority already`)
     if (phase === 'new' || phase === 'snapshotting' || phase === 'finalized')
       throw this.#wrongPhase(`a ${passage} is not possible`)
+    if ((phase === 'switching_over' || phase === 'rolling_back') && !this.#coordinator.busy)
+      throw this.#wrongPhase('a change of authority that was interrupted is ended first')
   }
 
   #wrongPhase(what: string): Failure {

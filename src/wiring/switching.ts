@@ -73,6 +73,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
     refresh,
     pause: async (reason, until) => await (leads() === 'postgres' ? gate : fence).pause(reason, until),
     finalize: async () => await end(() => replicator.turn()),
+    settled: () => gate.settled(),
     report: (status, past) => reportOf(config, target, status, past),
     force: async () => {
       const epoch = await forceRollback(fence)
@@ -103,6 +104,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
     recover: (standing, signal) => desk.recover(standing, signal),
     idle: (signal) => desk.idle(signal),
     busy: () => desk.busy,
+    needsStream: () => desk.needsStream,
     turn: () => replicator.turn(),
     leads: async () => {
       await refresh()

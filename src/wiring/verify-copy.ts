@@ -6,7 +6,7 @@ import { compareStage, coversTarget, readKeyPage } from '../postgres/compare.ts'
 import type { Connection } from '../postgres/connection.ts'
 import { targetName } from '../postgres/dormant.ts'
 import { keyTextSql } from '../postgres/key-text.ts'
-import { copyInto, Stages, targetColumns } from '../postgres/stage.ts'
+import { copyInto, FreshStages, targetColumns } from '../postgres/stage.ts'
 import type { ChunkReader } from '../sqlite/chunks.ts'
 import { absentKeys } from '../sqlite/late-read.ts'
 import type { Sqlite } from '../sqlite/open.ts'
@@ -34,13 +34,13 @@ export interface VerifiedTable {
  */
 export async function verifyCopy(work: VerifyCopy): Promise<VerifiedTable[]> {
   const results: VerifiedTable[] = []
-  const stages = new Stages()
+  const stages = new FreshStages(work.connection)
   for (const table of work.tables)
     results.push({ table: table.name, compared: await verifyTable(work, stages, table) })
   return results
 }
 
-async function verifyTable(work: VerifyCopy, stages: Stages, table: TableSpec): Promise<Compared> {
+async function verifyTable(work: VerifyCopy, stages: FreshStages, table: TableSpec): Promise<Compared> {
   const { connection, chunks, signal } = work
   const sum = { rows: 0, missing: 0, extra: 0, different: 0, quarantined: 0, repaired: 0, displaced: [] }
   const samples: Difference[] = []
@@ -48,12 +48,12 @@ async function verifyTable(work: VerifyCopy, stages: Stages, table: TableSpec): 
     const chunk = await chunks.readChunk(table, after, undefined, signal)
     const from = after
     const found = await connection.transaction(async (client) => {
-      const rows = await stages.get(client, connection.generation, table, 'rows')
+      const rows = await stages.get(client, table, 'rows')
       await copyInto(client, rows, targetColumns(table), chunk.rows, table)
       return await compareStage(client, {
         table,
         rows,
-        gone: await stages.get(client, connection.generation, table, 'gone'),
+        gone: await stages.get(client, table, 'gone'),
         migration: undefined,
         ride: { table, after: from, chunk, gone: undefined },
       })

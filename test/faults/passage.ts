@@ -63,11 +63,17 @@ export async function ask(
   }
 }
 
+/** Below the guard's limit. */
+const NEAR_SECONDS = 2
+
 /** The change that is possible now, once the daemon is in a phase for it; undefined where it does not come to one. */
 export async function possible(world: World, ms = 30_000): Promise<Passage | undefined> {
   const deadline = now() + ms
   for (;;) {
-    const lag = world.daemon.process.alive ? await world.daemon.lag() : undefined
+    const asked = world.daemon.process.alive ? await world.daemon.lag() : undefined
+    // What was written while there was no daemon is brought over first, or the guards refuse.
+    const lag =
+      asked?.state === 'running' && (asked.lag_seconds ?? NEAR_SECONDS) < NEAR_SECONDS ? asked : undefined
     if (lag?.phase === 'replicating' && lag.authority === 'sqlite') return 'switchover'
     if (lag?.phase === 'switched_over' && lag.authority === 'postgres') return 'rollback'
     if (now() > deadline) return undefined

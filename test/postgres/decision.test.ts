@@ -122,7 +122,11 @@ test('constraints and triggers come back, are validated, and sleep again after a
     expect(targetDrift(state.fingerprint, now, tables)).toEqual([])
     // The application's next migration adds one.
     if (round === 0) await admin.query('ALTER TABLE t ADD CONSTRAINT late FOREIGN KEY (id) REFERENCES t (id)')
+    // The reader of the way back has seen it, and goes on.
+    const seen = await targetFingerprint(admin, tables)
+    await admin.query(`INSERT INTO slipway.captured VALUES ($1, '{}', $2)`, [state.id, seen])
     await rig.pass('rollback')
+    await admin.query('DELETE FROM slipway.captured')
     expect((await rig.state()).awake).toBe(true)
     await rig.gate.sleepAgain()
     await rig.gate.sleepAgain()
@@ -279,3 +283,18 @@ test('a crash of the server after any call: exactly one side is writable, and th
     }
   }
 }, 120_000)
+
+test('DDL between the last batch and the decision of a rollback is no part of what SQLite has: refused', async () => {
+  await using database = await createDatabase()
+  await using rig = await GateRig.create({
+    url: database.url,
+    tables: [spec('t')],
+    schema: 'CREATE TABLE t (id bigint PRIMARY KEY, a text)',
+  })
+  await rig.pass('switchover')
+  const expected = await rig.gate.begin('rollback')
+  await using decision = await rig.gate.open(expected, 'rollback', 2_000, SIGNAL)
+  const admin = await database.connect()
+  await admin.query('ALTER TABLE t ALTER COLUMN a TYPE text USING upper(a)')
+  await expect(decision.propose(new Map())).rejects.toMatchObject({ code: 'drift' })
+})

@@ -166,6 +166,30 @@ test('a row that the codecs have no image of is written over whole', async () =>
   ])
 })
 
+test('rows without an image are compared whole too, but for those that PostgreSQL never had', async () => {
+  await using side = await small()
+  side.sqlite.exec(`UPDATE t SET b = 'no number' WHERE id = 1;
+    INSERT INTO t VALUES (7, 'gone', 'no number'), (8, 'set aside on the way there', 'no number')`)
+  await side.sql(
+    `INSERT INTO slipway.quarantine (migration, tbl, key, shown, kind, reason) VALUES ($1, 't', '["i8"]', 'id=8', 'misfit', 'x')`,
+    [MIGRATION],
+  )
+  const { gone, patches } = await side.follow({ whole: ['t'] })
+  expect(gone.t).toEqual(['["i7"]'])
+  expect(patches.t).toEqual([
+    {
+      key: '["i1"]',
+      isNew: false,
+      values: [
+        [1, 'one'],
+        [2, '1.5'],
+      ],
+      misfits: [],
+    },
+  ])
+  expect(side.rows('SELECT id FROM t ORDER BY id').flat()).toEqual([1n, 2n, 8n])
+})
+
 test('a large transaction comes in pages, and no process holds it as a whole', {
   timeout: 120_000,
 }, async () => {

@@ -45,6 +45,14 @@ export interface Status extends Lag {
   readonly tables: readonly { readonly table: string; readonly state: string; readonly rows_copied: number }[]
   readonly waits: readonly { readonly what: string }[]
   readonly snapshot: { readonly started_at: string | null } | null
+  readonly epoch: number
+  readonly fences: readonly {
+    readonly engine: string
+    readonly closed: boolean
+    readonly reasons: readonly string[]
+    readonly until: string | null
+  }[]
+  readonly rollback_safe: { readonly safe: boolean; readonly reasons: readonly string[] } | null
 }
 
 export interface Result {
@@ -315,7 +323,7 @@ export class Daemon {
       method: 'POST',
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       body: JSON.stringify(body),
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(90_000),
     })
     return { status: response.status, body: await response.json() }
   }

@@ -152,6 +152,7 @@ export class GateRig implements AsyncDisposable {
     await using decision = await this.gate.open(notes, passage, ms, SIGNAL)
     await decision.propose(new Map())
     await decision.commit()
+    if (passage === 'rollback') await this.gate.settled()
     return notes
   }
 

@@ -41,7 +41,8 @@ export async function createDatabase(): Promise<TestDatabase> {
   return databaseOn(inject('postgresUrl'))
 }
 
-async function databaseOn(serverUrl: string): Promise<TestDatabase> {
+/** On another server than that of the run. */
+export async function databaseOn(serverUrl: string): Promise<TestDatabase> {
   const name = `t_${randomBytes(6).toString('hex')}`
   const url = withPath(serverUrl, name)
   const clients: pg.Client[] = []

@@ -5,7 +5,7 @@ import type { PlanFile } from '../../src/core/plan-file.ts'
 import { type Comparison, compare, show } from './compare.ts'
 import { type Daemon, type Environment, type Lag, Slipway, until, Workspace } from './daemon.ts'
 import { attempt, execute, type ForeignOptions, type Outcome, type Statement } from './foreign.ts'
-import { createDatabase, type TestDatabase } from './postgres.ts'
+import { createDatabase, databaseOn, type OwnServer, type TestDatabase } from './postgres.ts'
 
 export interface ScenarioOptions {
   /** The application's schema and first rows. */
@@ -17,6 +17,8 @@ export interface ScenarioOptions {
   /** Run on PostgreSQL before slipway comes: the application's own migrations. */
   readonly target?: string
   readonly env?: Environment
+  /** Of this test alone, since it is stopped or set up in another way; the caller ends it. */
+  readonly server?: OwnServer
   /** Tables that are not compared. */
   readonly exclude?: readonly string[]
 }
@@ -51,7 +53,7 @@ export class Scenario implements AsyncDisposable {
     if (options.source !== undefined) {
       await execute(path, [...(options.first ?? []), 'PRAGMA journal_mode = WAL', ...options.source])
     }
-    const database = await createDatabase()
+    const database = await (options.server === undefined ? createDatabase() : databaseOn(options.server.url))
     const slipway = await Slipway.create({
       directory: workspace.path,
       sqlitePath: path,
@@ -196,7 +198,7 @@ export class Scenario implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.slipway.killAll()
-    await this.database.drop()
+    if (this.#options.server === undefined) await this.database.drop()
     this.workspace[Symbol.dispose]()
   }
 }

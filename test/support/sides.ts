@@ -105,6 +105,7 @@ export class Sides implements AsyncDisposable {
     using lock = await fence.lock(5_000, NEVER)
     lock.lower({ from: lock.notes, epoch: notes.epoch + 1, attempt: notes.attempt, used })
     await lock.commit()
+    await gate.settled()
     return notes
   }
 

@@ -118,6 +118,11 @@ describe('the exploration finds', () => {
     expect(seen.stuck?.count).toBeGreaterThan(0)
   })
 
+  test('a rollback that is settled on whatever file is there: one was put back after the decision', () => {
+    const seen = explore({ ...REAL, coordinators: 1, restores: 'file', settlesWhatWasDecided: false })
+    expect(seen.found?.what).toMatch(/from before the rollback/)
+  })
+
   test('a server that was put back and learns the epoch without its gate: an aborted decision had set that', () => {
     const seen = explore({ ...REAL, coordinators: 1, restores: 'server', learnsGate: false })
     expect(seen.found?.what).toMatch(/both engines accept/)

@@ -129,10 +129,23 @@ describe('standingOf', () => {
     [
       'rolled back, not settled',
       sqlite('postgres', 2),
-      postgres('sqlite', 3, 'replicating'),
+      postgres('sqlite', 3, 'rolling_back'),
       'decided rollback',
     ],
     ['rolled back', sqlite('sqlite', 3), postgres('sqlite', 3, 'replicating'), 'sqlite'],
+    ['rolled back, not yet noted', sqlite('sqlite', 3), postgres('sqlite', 3, 'rolling_back'), 'sqlite'],
+    [
+      'a file from the time before, put back after a rollback',
+      sqlite('postgres', 2),
+      postgres('sqlite', 3, 'replicating'),
+      'divided',
+    ],
+    [
+      'the same, and a switchover has begun',
+      sqlite('postgres', 2),
+      postgres('sqlite', 3, 'switching_over'),
+      'divided',
+    ],
     [
       'a server put back while SQLite leads',
       sqlite('sqlite', 3),

@@ -13,6 +13,7 @@
  * - Applications are the worst that can be: where an engine accepts, there is always a write that is not replicated,
  *   and on PostgreSQL always a transaction in flight that has passed the gate.
  * - Attempt numbers are kept by their order only, so that the world stays finite however often an attempt is undone.
+ * - A file that is put back after a rollback was decided lacks what was decided on, and nobody may go on from it.
  * - Where it is asked for, a copy of the file or of the server is made at any time and put back later, once.
  */
 
@@ -52,6 +53,8 @@ export interface World {
   readonly looksAgain: boolean
   /** `false`: a server that was put back learns SQLite's epoch, and its gate stays as it was. */
   readonly learnsGate: boolean
+  /** `false`: a decided rollback is settled on whatever file is there. */
+  readonly settlesWhatWasDecided: boolean
   /** What is copied once and put back once, at any time. */
   readonly restores: 'nothing' | 'file' | 'server'
 }
@@ -69,6 +72,7 @@ export const REAL: World = {
   gateIsSequence: true,
   looksAgain: true,
   learnsGate: true,
+  settlesWhatWasDecided: true,
   restores: 'nothing',
 }
 
@@ -76,7 +80,7 @@ export type Cells = Uint8Array
 
 // The cells of a world. Authorities: 0 sqlite, 1 postgres, 2 none.
 const [NA, NE, NT] = [0, 1, 2] // SQLite's notes: authority, epoch, attempt
-const [CA, CE, CT, CH, CP] = [3, 4, 5, 6, 7] // PostgreSQL's: authority, epoch, attempt, holder, in a passage
+const [CA, CE, CT, CH, CP] = [3, 4, 5, 6, 7] // PostgreSQL's: authority, epoch, attempt, holder, phase
 const [GATE, GATE_DURABLE, UP] = [8, 9, 10]
 const [WRITER, FORWARD, REVERSE] = [11, 12, 13] // in flight on PostgreSQL; not yet replicated, either way
 const [LOCK, BEGUN] = [14, 15] // SQLite's write lock: 0 free, else the coordinator + 1
@@ -95,7 +99,12 @@ const COPIED_CELLS = {
   file: [NA, NE, NT],
   server: [CA, CE, CT, CH, CP, GATE],
 } as const
-const SIZE = COPIED + 6
+// The file is one from before the rollback that was decided.
+const STALE = COPIED + 6
+const SIZE = STALE + 1
+
+// Of CP.
+const [REST, IN_PASSAGE, TO_SETTLE] = [0, 1, 2]
 
 const [NONE, BEGIN, DECIDE, UNDO] = [0, 1, 2, 3]
 const [QUEUED, HELD, OPEN] = [1, 2, 3]
@@ -130,15 +139,17 @@ const standings = new Map<number, Standing>()
 
 /** What the real core says of the notes. */
 export function standingIn(cells: Cells): Standing {
-  const key = cells[NA]! + 3 * (cells[CA]! + 2 * (cells[CP]! + 2 * (cells[NE]! + 16 * cells[CE]!)))
+  const key = cells[NA]! + 3 * (cells[CA]! + 2 * (cells[CP]! + 3 * (cells[NE]! + 16 * cells[CE]!)))
   let standing = standings.get(key)
   if (standing === undefined) {
     const phase: Phase =
       cells[CA] === SQLITE
-        ? cells[CP] === 1
-          ? 'switching_over'
-          : 'replicating'
-        : cells[CP] === 1
+        ? cells[CP] === TO_SETTLE
+          ? 'rolling_back'
+          : cells[CP] === IN_PASSAGE
+            ? 'switching_over'
+            : 'replicating'
+        : cells[CP] === IN_PASSAGE
           ? 'rolling_back'
           : 'switched_over'
     standing = standingOf(
@@ -170,6 +181,8 @@ export function violation(cells: Cells, world: World): string | undefined {
   if (sqliteOpen(cells) && postgresOpen(cells, world)) return 'two writers: both engines accept'
   if (sqliteOpen(cells) && cells[WRITER] === 1)
     return 'two writers: SQLite accepts while a transaction that passed the gate is in flight on PostgreSQL'
+  if (cells[STALE] === 1 && cells[NA] === SQLITE && standingIn(cells).kind === 'sqlite')
+    return 'a file from before the rollback is taken for the one that leads'
   if (cells[COPY] === 2) return undefined
   const standing = standingIn(cells)
   if (standing.kind === 'divided') return `divided: ${standing.reason}`
@@ -208,7 +221,7 @@ export const epochOf = (cells: Cells): number => cells[CE]!
 
 /** Everything is over, and exactly one side is open; or what was put back is left to a person. */
 export function isSettled(cells: Cells, world: World): boolean {
-  if (cells[COPY] === 2 && standingIn(cells).kind === 'divided') return true
+  if (cells[COPY] === 2 && (standingIn(cells).kind === 'divided' || isLeftToPerson(cells))) return true
   const holder = at(cells[CH]!, ST)
   if (cells[UP] === 0 || cells[holder] !== IDLE) return false
   for (let c = 0; c < 2; c++) if (cells[at(c, ST)]! > IDLE) return false
@@ -217,6 +230,9 @@ export function isSettled(cells: Cells, world: World): boolean {
   if (kind === 'sqlite') return sqliteOpen(cells) && !postgresOpen(cells, world)
   return kind === 'postgres' && !sqliteOpen(cells) && cells[GATE] === openIn(cells[CE]!)
 }
+
+/** Decided, and the file is not the one that it was decided on: the end is tried, refused, and told. */
+const isLeftToPerson = (cells: Cells): boolean => cells[STALE] === 1 && standingIn(cells).kind === 'decided'
 
 const at = (coordinator: number, cell: number): number => PROCESS + coordinator * PROCESS_CELLS + cell
 const tx = (slot: number, cell: number): number => TX + slot * TX_CELLS + cell
@@ -360,7 +376,10 @@ function restores(cells: Cells, copied: readonly number[], then: Then): void {
         next[cell] = cells[COPIED + i]!
         next[COPIED + i] = 0
       })
-      if (!copied.includes(GATE)) return
+      if (!copied.includes(GATE)) {
+        next[STALE] = next[NA] === POSTGRES && next[CA] === SQLITE && next[CE] === next[NE]! + 1 ? 1 : 0
+        return
+      }
       next[GATE_DURABLE] = next[GATE]!
       next[WRITER] = 0
       for (let slot = 0; slot < TX_SLOTS; slot++) dropTx(next, slot)
@@ -401,10 +420,11 @@ function movesOfTransaction(cells: Cells, slot: number, locked: boolean, world: 
       if (kind === DECIDE) {
         next[CA] = leaderIn(epoch + 1)
         next[CE] = epoch + 1
-        next[CP] = 0
+        next[CP] = next[CA] === SQLITE ? TO_SETTLE : REST
       } else {
         next[CT] = next[CT]! + 1
-        next[CP] = kind === BEGIN ? 1 : 0
+        if (kind === BEGIN) next[CP] = IN_PASSAGE
+        else if (next[CP] === IN_PASSAGE) next[CP] = REST
         if (kind === BEGIN) next[BEGUN] = next[BEGUN]! + 1
       }
       next[GATE_DURABLE] = next[GATE]!
@@ -437,6 +457,7 @@ function refusal(cells: Cells, slot: number, world: World): Event | undefined {
   const asBefore = cells[CE] === epoch && cells[CA] === leaderIn(epoch)
   const isHolder = cells[CH] === cells[tx(slot, OWNER)]
   if (kind === BEGIN) {
+    if (cells[CP] === TO_SETTLE) return 'failed'
     return asBefore && isHolder && cells[BEGUN]! < world.attempts ? undefined : 'displaced'
   }
   if (kind === DECIDE) {
@@ -518,9 +539,14 @@ function idle(cells: Cells, c: number, world: World, then: Then): void {
     then(`${c} tells PostgreSQL the epoch`, 4, (next) => {
       next[CE] = next[NE]!
       next[CT] = next[CT]! + 1
-      next[CP] = 0
+      next[CP] = REST
       if (world.learnsGate) next[GATE] = closedIn(next[NE]!)
       next[GATE_DURABLE] = next[GATE]!
+    })
+  } else if (standing.kind === 'sqlite' && cells[CP] === TO_SETTLE) {
+    if (rowIsLocked(cells)) return
+    then(`${c} notes that the rollback is settled`, 4, (next) => {
+      next[CP] = REST
     })
   } else if (standing.kind === 'sqlite' || standing.kind === 'postgres') {
     if (cells[BEGUN]! >= world.attempts) return
@@ -651,6 +677,7 @@ function effectOf(cells: Cells, c: number, state: State, world: World): Effect[]
       const leader = leaderIn(epoch + 1)
       if (notesAre(leader, epoch + 1)) does('finds it done', 'ok')
       else if (lockIsFree) {
+        if (!switchover && cells[STALE] === 1 && world.settlesWhatWasDecided) break
         if (switchover ? notesAre(UNDECIDED, epoch + 1) : notesAre(POSTGRES, epoch)) {
           const settle = (next: Cells): void => note(next, leader, epoch + 1, 0)
           does('commits', 'ok', settle)
