@@ -290,7 +290,6 @@ export class SwitchDesk {
     await parts.refresh()
     const { phase, authority, epoch } = this.#control()
     replicator.entered(phase)
-    if (run.state === 'done') replicator.turn()
     await this.tellAuthority()
     if (run.state === 'done') hooks.tell(`after_${run.passage}`, { phase, authority, epoch })
     observer.switched(run)
