@@ -26,7 +26,7 @@ const PARKED_MS = 500
 export interface ConductDeps {
   readonly fence: SourceFence
   readonly gate: TargetGate
-  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'view'>
+  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'view' | 'turn'>
   /** What is left to apply is drained under the lock in no time; after `waitedMs` in a little more than that. */
   readonly nearHead: (waitedMs: number) => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
@@ -154,6 +154,12 @@ abstract class Base {
     this.lock = undefined
   }
 
+  /** The stream ends before the loop goes on: in the old direction there is nothing left to read. */
+  protected turned(): void {
+    this.deps.replicator.turn()
+    this.letGo()
+  }
+
   protected letGo(): void {
     this.drop()
     this.deps.replicator.release(HELD)
@@ -248,7 +254,7 @@ export class SwitchoverConduct extends Base implements Conduct {
     }
     await this.finished(lock)
     await crashPoint('switchover.settle_committed')
-    this.letGo()
+    this.turned()
   }
 
   async reopen(signal: AbortSignal): Promise<void> {
@@ -311,7 +317,7 @@ export class RollbackConduct extends Base implements Conduct {
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')
-    this.letGo()
+    this.turned()
   }
 
   /** SQLite's transaction was never committed, and PostgreSQL is open again since the undo. */
