@@ -52,7 +52,7 @@ test('VACUUM, ANALYZE and a table of somebody else are compared with, and the wa
 
 test('a moved table that was altered makes the way back unsafe, and safe again once that is taken back', async () => {
   await using scenario = await Scenario.replicating({ source: SOURCE, exclude: ['heard'] })
-  const { daemon, path } = scenario
+  const { path } = scenario
   await pass(scenario, 'switchover')
   await execute(path, ['CREATE INDEX added ON t (v)'])
   await toldSafe(scenario, false)
