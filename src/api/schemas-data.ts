@@ -23,8 +23,9 @@ const values = Type.Unsafe<NonNullable<HistoryEntry['after']>>(
 
 export const QuarantineSchema = Type.Object(
   {
+    direction: words(['forward', 'reverse']),
     total: Count,
-    blocking: Type.Integer({ minimum: 0, description: 'Those that a switchover waits for.' }),
+    blocking: Type.Integer({ minimum: 0, description: 'Those that a switchover, or a rollback, waits for.' }),
     tables: Type.Array(Type.Object({ table: Text, rows: Count })),
     entries: Type.Array(
       Type.Object({

@@ -115,12 +115,12 @@ export interface QuarantineEntry {
   /** For people: `id=7`. */
   readonly key: string
   readonly column: string | null
-  /** misfit: the value fits no rule; refused: by PostgreSQL; duplicate: of a unique; parent: its parent is set aside. */
+  /** misfit: the value fits no rule; refused: by the engine that does not lead; duplicate: of a unique; parent: its parent is set aside. */
   readonly kind: 'misfit' | 'refused' | 'duplicate' | 'parent'
   readonly reason: string
   /** As a literal, cut to a length that people read; null where the row as a whole is meant. */
   readonly value: string | null
-  /** A switchover waits for it; false where the plan says that such rows stay behind. */
+  /** A switchover, or a rollback, waits for it; false where the plan says that such rows stay behind. */
   readonly blocking: boolean
   readonly since: string
   readonly last: string
@@ -129,6 +129,8 @@ export interface QuarantineEntry {
 
 /** The answer of `GET /quarantine`. */
 export interface QuarantineReport {
+  /** forward: PostgreSQL does not have the rows; reverse: SQLite does not, or has them as they were. */
+  readonly direction: 'forward' | 'reverse'
   readonly total: number
   readonly blocking: number
   readonly tables: readonly { readonly table: string; readonly rows: number }[]

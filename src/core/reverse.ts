@@ -113,8 +113,11 @@ export interface ReverseSource {
 export interface ReverseAside extends SetAside {
   /** Name in the source. */
   readonly table: string
-  /** ISO 8601. */
+  /** misfit: no value of SQLite says it; refused: by SQLite; duplicate: of a unique. */
+  readonly kind: 'misfit' | 'refused' | 'duplicate'
+  /** ISO 8601, as `last`. */
   readonly since: string
+  readonly last: string
   readonly attempts: number
 }
 

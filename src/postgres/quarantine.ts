@@ -295,6 +295,7 @@ export async function readQuarantine(
     )
     const sum = (of: 'rows' | 'blocking'): number => tables.rows.reduce((all, row) => all + row[of], 0)
     return {
+      direction: 'forward',
       total: sum('rows'),
       blocking: sum('blocking'),
       tables: tables.rows.map((row) => ({ table: row.table, rows: row.rows })),

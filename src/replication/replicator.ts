@@ -152,7 +152,9 @@ export class Replicator {
         const policy = policyOf(error)
         // At the first start a wrong setting should end the process, not hide behind retries.
         const patient = policy === 'transient' && Date.now() - startedAt < this.#deps.startPatienceMs()
-        if (policy === 'never' || (!this.#everRan && !patient)) throw error
+        // No setting is wrong: a person has to be told, again and again, and what is closed stays closed meanwhile.
+        const divided = error instanceof Failure && error.code === 'divided'
+        if (policy === 'never' || (!this.#everRan && !patient && !divided)) throw error
         await this.#recover(error, retry, signal)
       } finally {
         await this.#close()

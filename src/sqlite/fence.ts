@@ -215,6 +215,8 @@ class HeldLock implements SourceLock {
         ...written({ authority: 'postgres', epoch, attempt }),
         // Of a fence that was raised before, the shape is known since then.
         ...(from.authority === 'sqlite' ? { shape: shapeHash(this.#database, this.#tables()) } : {}),
+        // It was for the side that led, and must not come back with a rollback.
+        ...pauseNotes([]),
         fence: STANDING,
         fence_text: `slipway: writes are closed here, PostgreSQL leads since epoch ${epoch}: write there`,
         position: position.snapshot,

@@ -215,7 +215,7 @@ export class Moves {
     for (const each of displaced) {
       if (each === null) throw new Error(`${this.#table.table.name}: a row that had not moved is in the way`)
       const reason = 'a row that had its unique value before is set aside, and holds it still'
-      this.#refuse(each, { column: '', reason, value: '' })
+      this.#refuse(each, { column: '', reason, value: '', kind: 'duplicate' })
     }
     return displaced.length
   }

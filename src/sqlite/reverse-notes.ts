@@ -92,7 +92,7 @@ export class AsideRows {
   set(
     table: string,
     key: string,
-    why: Pick<ReverseAside, 'column' | 'reason' | 'value'>,
+    why: Pick<ReverseAside, 'column' | 'reason' | 'value' | 'kind'>,
     now: Date,
   ): boolean {
     const name = nameOf(table, key)
@@ -102,6 +102,7 @@ export class AsideRows {
       key,
       ...why,
       since: before?.since ?? now.toISOString(),
+      last: now.toISOString(),
       attempts: (before?.attempts ?? 0) + 1,
     }
     setNote(this.#database, name, JSON.stringify(entry))
@@ -134,6 +135,18 @@ export function readAside(
 /** For the transaction that ends the way back: what was set aside says nothing of the next one. */
 export function forgetAside(database: Sqlite): void {
   database.prepare(`DELETE FROM main._slipway_control WHERE ${IS_ASIDE}`).run()
+}
+
+/** How many of each table, by names in the source. */
+export function asideCounts(database: Sqlite): { readonly table: string; readonly rows: number }[] {
+  const rows = database
+    .prepare(
+      `SELECT json_extract(value, '$.table') AS "table", count(*) AS n FROM main._slipway_control WHERE ${IS_ASIDE}
+       GROUP BY 1 ORDER BY 1`,
+    )
+    .raw()
+    .all() as [string, bigint | number][]
+  return rows.map(([table, n]) => ({ table, rows: Number(n) }))
 }
 
 export function asideKeys(database: Sqlite): KeySet[] {

@@ -1,4 +1,5 @@
 import { Failure } from '../core/errors.ts'
+import type { ReverseAside } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
 import { isSqliteError } from './open.ts'
 
@@ -10,8 +11,8 @@ export interface Refusal {
   readonly reason: string
   /** Of the column, as PostgreSQL writes it; empty where it is the row as a whole. */
   readonly value: string
-  /** Another row holds a value that is unique. */
-  readonly taken?: boolean
+  /** misfit: no value of SQLite says it; duplicate: another row holds a value that is unique. */
+  readonly kind: ReverseAside['kind']
 }
 
 const TAKEN = new Set(['SQLITE_CONSTRAINT_UNIQUE', 'SQLITE_CONSTRAINT_PRIMARYKEY', 'SQLITE_CONSTRAINT_ROWID'])
@@ -40,5 +41,10 @@ export function refusalOf(error: unknown, table: TableSpec): Refusal {
   const columns = /constraint failed: (.*)$/.exec(message)?.[1]?.split(', ') ?? []
   const [only = ''] = columns.length === 1 ? columns : []
   const name = only.startsWith(`${table.name}.`) ? only.slice(table.name.length + 1) : ''
-  return { column: name, reason: `SQLite refuses the row: ${message}`, value: '', taken: TAKEN.has(code) }
+  return {
+    column: name,
+    reason: `SQLite refuses the row: ${message}`,
+    value: '',
+    kind: TAKEN.has(code) ? 'duplicate' : 'refused',
+  }
 }

@@ -133,6 +133,6 @@ function attempt(writer: TableWriter, { patch }: WayBackSample): Outcome {
   try {
     return writer.write(patch)
   } catch (error) {
-    return { kind: 'refused', refusal: { column: '', reason: messageOf(error), value: '' } }
+    return { kind: 'refused', refusal: { column: '', reason: messageOf(error), value: '', kind: 'refused' } }
   }
 }

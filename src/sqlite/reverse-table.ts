@@ -111,7 +111,8 @@ export class TableWriter {
       for (const [index, part] of keyParts(patch.key).entries()) {
         const { name } = key.columns[index] as (typeof key.columns)[number]
         if (part.type === 'null' || part.raw || !keepsClass(part, keyAffinities[index] ?? 'BLOB')) {
-          return { column: name, reason: `the source cannot hold this key`, value: String(part.value) }
+          const reason = 'the source cannot hold this key'
+          return { column: name, reason, value: String(part.value), kind: 'misfit' }
         }
         assignments.push({ name, value: part.value })
       }
@@ -157,7 +158,7 @@ export class TableWriter {
       changes = this.statement(sql).run(...values).changes
     } catch (error) {
       const refusal = refusalOf(error, this.table)
-      return { kind: refusal.taken ? 'taken' : 'refused', refusal }
+      return { kind: refusal.kind === 'duplicate' ? 'taken' : 'refused', refusal }
     }
     if (key !== undefined && changes === 0) throw this.missing(key)
     return WRITTEN
@@ -170,6 +171,11 @@ export class TableWriter {
   #misfit(place: number, text: string): Refusal {
     const { name, type, codec, format } = this.table.columns[place] as TableSpec['columns'][number]
     const as = [type, codec, format].filter((part) => part !== undefined).join(', ')
-    return { column: name, reason: `${name}: SQLite cannot hold this value (${as})`, value: text }
+    return {
+      column: name,
+      reason: `${name}: SQLite cannot hold this value (${as})`,
+      value: text,
+      kind: 'misfit',
+    }
   }
 }

@@ -149,8 +149,8 @@ export class ReverseWriter implements ReverseTarget, Disposable {
   ): Promise<number> {
     const { name } = target.table
     const refused = (key: string, refusal: Refusal): void => {
-      const { column, reason, value } = refusal
-      const isNew = aside.set(name, key, { column, reason, value: value.slice(0, SHOWN) }, new Date())
+      const { column, reason, value, kind } = refusal
+      const isNew = aside.set(name, key, { column, reason, kind, value: value.slice(0, SHOWN) }, new Date())
       const shown = showKey(target.table.key.columns, key)
       if (isNew) this.#options.warn(`${name}, ${shown} is set aside on the way back: ${reason}`)
     }

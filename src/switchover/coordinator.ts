@@ -80,6 +80,7 @@ export class Coordinator {
   #running: Promise<SwitchRun> | undefined
   #changing = false
   #wait: SwitchWait | undefined
+  #needsStream = false
 
   constructor(deps: CoordinatorDeps) {
     this.#deps = {
@@ -99,6 +100,11 @@ export class Coordinator {
 
   get busy(): boolean {
     return this.#running !== undefined
+  }
+
+  /** True while a run only waits for replication, which must not wait for its end. */
+  get needsStream(): boolean {
+    return this.#running !== undefined && this.#needsStream
   }
 
   /** A run is past its preparations: the notes of the engines, and what is open between them, are its own. */
@@ -123,6 +129,7 @@ export class Coordinator {
         ...FORWARD_STEPS.map((step) => ({ step, title: TITLES[change.passage][step] })),
       ])
       let conduct: Conduct
+      this.#needsStream = true
       try {
         for (const preparation of preparations) await this.#prepare(live, preparation)
         if (change.dryRun === true) return live.finish({ state: 'dry_run' })
@@ -193,6 +200,7 @@ export class Coordinator {
         facts: { run: this.#current },
       })
     }
+    this.#needsStream = false
     this.#running = work()
     try {
       return await this.#running
@@ -239,6 +247,7 @@ export class Coordinator {
     let state = entry
     try {
       for (;;) {
+        this.#needsStream = state === 'beginning' || state === 'waiting'
         const { step, deadline } = FACTS[state]
         if (step === null) break
         course.enters(state)
@@ -256,6 +265,7 @@ export class Coordinator {
         state = next
       }
     } finally {
+      this.#needsStream = false
       this.#wait = undefined
       // Locks go before anything else is done. What cannot be closed goes with its session.
       try {

@@ -26,7 +26,7 @@ const PARKED_MS = 500
 export interface ConductDeps {
   readonly fence: SourceFence
   readonly gate: TargetGate
-  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'view' | 'turn'>
+  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'turn' | 'view'>
   /** What is left to apply is drained under the lock in no time; after `waitedMs` in a little more than that. */
   readonly nearHead: (waitedMs: number) => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
@@ -154,12 +154,6 @@ abstract class Base {
     this.lock = undefined
   }
 
-  /** The stream ends before the loop goes on: in the old direction there is nothing left to read. */
-  protected turned(): void {
-    this.deps.replicator.turn()
-    this.letGo()
-  }
-
   protected letGo(): void {
     this.drop()
     this.deps.replicator.release(HELD)
@@ -168,6 +162,12 @@ abstract class Base {
   /** Less than the pause has left: who was in the way is told, instead of that the time was over. */
   protected get left(): number {
     return Math.max(1, this.pauseFrom + this.deps.maxPauseMs - SPARE_MS - performance.now())
+  }
+
+  /** The stream of this direction has ended: it must not go on for a moment when it is let go. */
+  protected turn(): void {
+    this.deps.replicator.turn()
+    this.letGo()
   }
 
   async #holdLoop(): Promise<void> {
@@ -254,7 +254,7 @@ export class SwitchoverConduct extends Base implements Conduct {
     }
     await this.finished(lock)
     await crashPoint('switchover.settle_committed')
-    this.turned()
+    this.turn()
   }
 
   async reopen(signal: AbortSignal): Promise<void> {
@@ -317,7 +317,7 @@ export class RollbackConduct extends Base implements Conduct {
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')
-    this.turned()
+    this.turn()
   }
 
   /** SQLite's transaction was never committed, and PostgreSQL is open again since the undo. */

@@ -45,7 +45,11 @@ export function createDaemon(config: Config, options: DaemonOptions): Daemon {
       operator.events.copied(table)
     },
   }
-  const records = new Records(config, () => target)
+  const records = new Records(
+    config,
+    () => target,
+    () => factory?.facts.control,
+  )
   const runs = new LateRuns()
   const verifier = new Verifier({
     store: runs,

@@ -22,6 +22,8 @@ import type { TargetSession } from './session.ts'
 
 /** Changes of a batch, for the prediction of the pause: what one look at the changelog usually brings. */
 const BATCH_CHANGES = 5_000
+/** Longer than this it is not opened in any good case: then the guards say what is wrong. */
+const UNDER_WAY_MS = 10_000
 const LOOK_MS = 50
 
 export interface GuardDeskDeps {
@@ -59,7 +61,7 @@ export class GuardDesk {
    */
   async verify(request: SwitchRequest, signal: AbortSignal): Promise<void> {
     const { verifier, replicator, config, facts } = this.#deps
-    await this.#underWay(Date.now() + request.wait_seconds * 1000, signal)
+    await this.#underWay(Date.now() + Math.min(UNDER_WAY_MS, request.wait_seconds * 1000), signal)
     if (request.verify === 'none' || request.passage === 'rollback') return
     const { phase, state } = replicator.view
     if (phase !== 'replicating' || state !== 'running') return

@@ -86,23 +86,34 @@ export class DaemonOperator implements Operator {
   }
 
   async retryQuarantine(): Promise<RetryReport> {
-    this.#tables()
+    this.#moving('both')
     return await this.#deps.replicator.retries.ask()
   }
 
   async startVerify(request: VerifyRequest): Promise<VerifyReport> {
-    return await this.#deps.verifier.ask(this.#tables(), request)
+    return await this.#deps.verifier.ask(this.#moving('forward'), request)
   }
 
   verification(): VerifyReport {
     return this.#deps.verifier.report
   }
 
-  /** What is moved; refused before there is anything to look at. */
-  #tables(): readonly TableSpec[] {
+  /** What is moved; refused before there is anything to look at, and where it is not done in this direction. */
+  #moving(directions: 'forward' | 'both'): readonly TableSpec[] {
     const { isHolder, phase, reasons, state } = this.#deps.replicator.view
     const tables = this.#deps.facts()?.control?.tables ?? []
-    if (isHolder && (phase === 'catching_up' || phase === 'replicating')) {
+    if (phase === 'switched_over' && directions === 'forward') {
+      throw new Failure({
+        code: 'postgres_leads',
+        status: 409,
+        exit: 1,
+        message:
+          'PostgreSQL leads: verify compares what SQLite has with what PostgreSQL has got of it, which is not the way that changes go now',
+        remedy:
+          'slipway status says whether a rollback brings everything back; after one, slipway verify compares again.',
+      })
+    }
+    if (isHolder && (phase === 'catching_up' || phase === 'replicating' || phase === 'switched_over')) {
       if (state === 'running') return tables
       throw new Failure({
         code: `replication_${state}`,

@@ -1,8 +1,10 @@
 import type { Config } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import type { ChangesReport, QuarantineReport } from '../core/operator.ts'
+import type { ControlState } from '../postgres/control-state.ts'
 import { pruneHistory, readChanges } from '../postgres/history.ts'
 import { quarantineCounts, readQuarantine } from '../postgres/quarantine.ts'
+import { asideTables, readAsideReport } from './aside-report.ts'
 import type { TargetSession } from './session.ts'
 
 /** The event history is pruned this often. */
@@ -12,20 +14,32 @@ const PRUNE_MS = 300_000
 export class Records {
   readonly #config: Config
   readonly #target: () => TargetSession | undefined
+  readonly #control: () => Pick<ControlState, 'authority' | 'tables'> | undefined
   #tables: readonly { readonly table: string; readonly rows: number }[] = []
   #total = 0
   #asking = false
   #prunedAt = Date.now()
 
-  constructor(config: Config, target: () => TargetSession | undefined) {
+  constructor(
+    config: Config,
+    target: () => TargetSession | undefined,
+    control: () => Pick<ControlState, 'authority' | 'tables'> | undefined,
+  ) {
     this.#config = config
     this.#target = target
+    this.#control = control
   }
 
   /** Rows set aside per table as they were when that was last asked: never waits. */
   tables(total: number): readonly { readonly table: string; readonly rows: number }[] {
+    if (this.#reverse) return total === 0 ? [] : asideTables(this.#config.sqlitePath)
     if (total !== this.#total && !this.#asking) void this.#refresh(total)
     return this.#tables
+  }
+
+  /** While PostgreSQL leads, the rows are kept in SQLite, which does not take them. */
+  get #reverse(): boolean {
+    return this.#control()?.authority === 'postgres'
   }
 
   async #refresh(total: number): Promise<void> {
@@ -41,6 +55,7 @@ export class Records {
   }
 
   async quarantine(limit: number): Promise<QuarantineReport> {
+    if (this.#reverse) return readAsideReport(this.#config.sqlitePath, this.#control()?.tables ?? [], limit)
     return await readQuarantine(this.#session().connection, this.#config.migrationName, limit)
   }
 

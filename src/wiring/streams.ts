@@ -28,6 +28,8 @@ interface StreamsDeps {
   /** Resolves when no change of authority is under way in this process. */
   readonly idle: (signal: AbortSignal) => Promise<void>
   readonly busy: () => boolean
+  /** One is, and it waits for the stream. */
+  readonly needsStream: () => boolean
   /** Ends the stream that is open, so that it is opened anew. */
   readonly turn: () => void
   /** Told at each start of a stream: who leads. */
@@ -81,12 +83,15 @@ export class Streams implements StreamFactory {
   }
 
   async open(anew: Anew | undefined, signal: AbortSignal): Promise<Stream | ReverseStream> {
-    const { forward, reverse, target, fence, gate, idle, recover, leads, asleep } = this.#deps
+    const { forward, reverse, target, fence, gate, idle, needsStream, recover, leads, asleep } = this.#deps
     this.#direction = undefined
     await idle(signal)
     signal.throwIfAborted()
     let standing = await this.#standing()
-    if (standing.kind === 'undecided' || standing.kind === 'decided') {
+    if (standing.kind === 'undecided' && needsStream()) {
+      // Our own attempt, which goes on when this stream is near the head: nothing has changed yet.
+      standing = standing.passage === 'switchover' ? { kind: 'sqlite', behind: false } : { kind: 'postgres' }
+    } else if (standing.kind === 'undecided' || standing.kind === 'decided') {
       await recover(standing, signal)
       standing = await this.#standing()
     }

@@ -86,9 +86,16 @@ export class SwitchDesk {
     if (last !== undefined) this.#last = last
   }
 
-  /** Resolves when no change of authority is under way; one that is still being prepared waits for the stream itself. */
+  /** Ours waits for replication to come near the head: the stream may be opened, and has to be. */
+  get needsStream(): boolean {
+    return this.#coordinator.needsStream
+  }
+
+  /** Resolves when no change of authority is under way that a stream would be in the way of. */
   async idle(signal: AbortSignal): Promise<void> {
-    while (this.#coordinator.changing && !signal.aborted) await sleep(5, signal)
+    const coordinator = this.#coordinator
+    // One that is still being prepared waits for the stream itself.
+    while (coordinator.changing && !coordinator.needsStream && !signal.aborted) await sleep(5, signal)
   }
 
   async stop(): Promise<void> {
@@ -330,6 +337,8 @@ export class SwitchDesk {
     if (authority === there) throw this.#wrongPhase(`${there} has the authority already`)
     if (phase === 'new' || phase === 'snapshotting' || phase === 'finalized')
       throw this.#wrongPhase(`a ${passage} is not possible`)
+    if ((phase === 'switching_over' || phase === 'rolling_back') && !this.#coordinator.busy)
+      throw this.#wrongPhase('a change of authority that was interrupted is ended first')
   }
 
   #wrongPhase(what: string): Failure {

@@ -104,6 +104,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
     recover: (standing, signal) => desk.recover(standing, signal),
     idle: (signal) => desk.idle(signal),
     busy: () => desk.busy,
+    needsStream: () => desk.needsStream,
     turn: () => replicator.turn(),
     leads: async () => {
       await refresh()

@@ -159,9 +159,16 @@ export class FakeOperator implements Operator {
   }
 }
 
-export const NOTHING_ASIDE: QuarantineReport = { total: 0, blocking: 0, tables: [], entries: [] }
+export const NOTHING_ASIDE: QuarantineReport = {
+  direction: 'forward',
+  total: 0,
+  blocking: 0,
+  tables: [],
+  entries: [],
+}
 
 export const ASIDE: QuarantineReport = {
+  direction: 'forward',
   total: 2,
   blocking: 1,
   tables: [{ table: 'articles', rows: 2 }],

@@ -18,10 +18,10 @@ const EXAMPLES = [
 
 export function quarantineCommand(context: Context): Command {
   const command = new Command('quarantine')
-    .summary('show the rows that PostgreSQL cannot hold')
+    .summary('show the rows that the other engine cannot hold')
     .description(
       'Lists the rows that are set aside, each with its reason, as the daemon at CONTROL_URL knows them. A row ' +
-        'leaves the list by itself as soon as it is changed in SQLite to something that fits.',
+        'leaves the list by itself as soon as it is changed, in the engine that leads, to something that fits.',
     )
     .option('--limit <rows>', `how many to list, ${MOST} at most`, '100')
     .option('--json', 'answer in JSON')
@@ -79,7 +79,7 @@ function rows(text: string): number {
 }
 
 /** The report as lines for people. */
-function describe({ total, blocking, tables, entries }: QuarantineReport): string[] {
+function describe({ direction, total, blocking, tables, entries }: QuarantineReport): string[] {
   if (total === 0) return ['Nothing is set aside.']
   const lines = table(
     ['table', 'key', 'column', 'kind', 'reason', 'value', 'since'],
@@ -98,6 +98,7 @@ function describe({ total, blocking, tables, entries }: QuarantineReport): strin
     lines.push(`… ${count(entries.length)} of ${count(total)} (${sums}); --limit shows more.`)
   }
   const blocked = blocking === 0 ? 'none of them blocks' : `${count(blocking)} of them block`
-  lines.push('', `${count(total, 'row')} set aside; ${blocked} a switchover.`)
+  const passage = direction === 'reverse' ? 'rollback' : 'switchover'
+  lines.push('', `${count(total, 'row')} set aside; ${blocked} a ${passage}.`)
   return lines
 }
