@@ -9,6 +9,7 @@ import type {
   ReversePosition,
   ReverseTarget,
   RowPatch,
+  SourceDrift,
 } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
 import { closeFence, openFence } from './fence-sql.ts'
@@ -20,6 +21,7 @@ import { Moves } from './reverse-moves.ts'
 import { AsideRows, asideKeys, readAside, readPosition, refuseDrift, writePosition } from './reverse-notes.ts'
 import type { Refusal } from './reverse-refusal.ts'
 import { TableWriter } from './reverse-table.ts'
+import { sourceDrift } from './source-drift.ts'
 
 /** A long batch lets others of this process run about this often. */
 const YIELD_MS = 40
@@ -73,14 +75,23 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     return asideKeys(this.#observer)
   }
 
-  async apply(batch: ReverseBatch): Promise<ReverseApplied> {
+  drift(tables: readonly TableSpec[]): SourceDrift | undefined {
+    const names = tables.map(({ name }) => name)
+    return this.#observer.transaction(() => sourceDrift(this.#observer, names))()
+  }
+
+  async apply(batch: ReverseBatch, mends?: SourceDrift): Promise<ReverseApplied> {
     const database = this.#writer
     try {
       // Most of it is there before the lock is taken: a slow PostgreSQL must not hold SQLite's.
       await using ahead = await ReadAhead.of(batch.tables)
       await beginImmediate(database, this.#options.path)
       this.#breathed = Date.now()
-      const applied = await this.#applyInTransaction(batch, ahead)
+      const applied = await this.#applyInTransaction(
+        batch,
+        ahead,
+        mends?.harmless ? mends.version : undefined,
+      )
       database.exec('COMMIT')
       this.#checkpoints.maybe()
       return applied
@@ -91,10 +102,14 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     }
   }
 
-  async #applyInTransaction(batch: ReverseBatch, ahead: ReadAhead): Promise<ReverseApplied> {
+  async #applyInTransaction(
+    batch: ReverseBatch,
+    ahead: ReadAhead,
+    mended: string | undefined,
+  ): Promise<ReverseApplied> {
     const database = this.#writer
     refuseMoved(batch.from, readPosition(database))
-    refuseDrift(database)
+    refuseDrift(database, mended)
     openFence(database)
     const aside = new AsideRows(database)
     const perTable: ReverseApplied['perTable'][number][] = []

@@ -115,7 +115,8 @@ export class ReverseFactory {
         await refresh()
       },
       safe: async () => {
-        await noteUnsafe(target.connection, target.control, 'recovered', undefined)
+        for (const code of ['recovered', 'source_drift'])
+          await noteUnsafe(target.connection, target.control, code, undefined)
         await refresh()
       },
       told: (reason) => warn(reason),
