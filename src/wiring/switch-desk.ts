@@ -2,8 +2,9 @@ import type { Passage, Standing } from '../core/authority.ts'
 import type { Config } from '../core/config.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
-import type { StatusReport } from '../core/operator.ts'
+import type { LagReport, StatusReport } from '../core/operator.ts'
 import { NO_RUN, type SwitchRequest, type SwitchRun } from '../core/switch-run.ts'
+import type { SourceNotes } from '../core/switching.ts'
 import type { SwitchRuns } from '../postgres/switch-store.ts'
 import type { Replicator } from '../replication/replicator.ts'
 import { sleep } from '../runtime/retry.ts'
@@ -17,6 +18,7 @@ import { checkConfirmation } from './finalize.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import type { GuardDesk } from './guard-desk.ts'
 import type { Hooks } from './hooks.ts'
+import { type Lead, leadDuring } from './underway.ts'
 
 /** What exists once the target is open. */
 export interface SwitchParts {
@@ -214,7 +216,28 @@ export class SwitchDesk {
 
   /** Both engines as applications meet them. */
   fences(): StatusReport['fences'] {
-    return fencesOf(this.#deps.facts()?.control, this.#deps.parts()?.fence, this.#coordinator.waiting)
+    const control = this.#deps.facts()?.control
+    const notes = this.#notes()
+    const lead = control && leadDuring(this.current, notes?.authority === 'none', control)
+    return fencesOf(control && { ...control, ...lead }, notes, this.#coordinator.waiting)
+  }
+
+  /** `measured`: by what was read last; where nothing was, SQLite's notes tell who leads. */
+  lead(measured: Pick<LagReport, 'phase' | 'authority'>): Lead {
+    const control = this.#deps.facts()?.control
+    const notes = this.#notes()
+    const { phase } = measured
+    const { authority = measured.authority, epoch = 0 } = control ?? notes ?? {}
+    return leadDuring(this.current, notes?.authority === 'none', { phase, authority, epoch })
+  }
+
+  /** Undefined while the file cannot be read, which the stream tells of. */
+  #notes(): SourceNotes | undefined {
+    try {
+      return this.#deps.parts()?.fence.notes()
+    } catch {
+      return undefined
+    }
   }
 
   /** Who leads, for applications that follow the file; at each start and after each change. */
