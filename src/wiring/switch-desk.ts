@@ -12,6 +12,7 @@ import type { SqliteFence } from '../sqlite/fence.ts'
 import { Coordinator, type Preparation } from '../switchover/coordinator.ts'
 import { checkOverrides, guardsOf, predictPause, refusalOf } from '../switchover/guards.ts'
 import { writeAuthority } from './authority-file.ts'
+import { noStream } from './conduct.ts'
 import type { ConductFactory } from './conduct-factory.ts'
 import { fencesOf } from './fences.ts'
 import { checkConfirmation } from './finalize.ts'
@@ -290,15 +291,17 @@ export class SwitchDesk {
 
   /**
    * Just after a change the stream has the other direction yet: nothing could be measured, and a change that began then
-   * would wait for a lag that nobody brings to zero. Where it does not come the guards say why.
+   * would wait for a lag that nobody brings to zero. Throws Failure `no_stream` where it does not come.
    */
   async #streaming(passage: Passage, signal: AbortSignal): Promise<void> {
     const direction = passage === 'switchover' ? 'forward' : 'reverse'
     const until = Date.now() + STREAM_MS
     for (;;) {
       const { stream, state, loop } = this.#deps.replicator.view
+      // The guards say what is in the way.
       if (state !== 'running' || (stream?.direction === direction && loop.applied !== undefined)) return
-      if (Date.now() > until || signal.aborted) return
+      signal.throwIfAborted()
+      if (Date.now() > until) throw noStream()
       await sleep(LOOK_MS, signal)
     }
   }
