@@ -66,7 +66,14 @@ export type ReverseReadResult =
    * The tables on PostgreSQL are not those that the decision left (trap P9). Where it is not fatal it is told once a
    * process, what it may have changed is compared by itself, and the next read goes on.
    */
-  | { readonly kind: 'drift'; readonly reason: string; readonly fatal: boolean }
+  | {
+      readonly kind: 'drift'
+      /** Empty: nothing differs any more. */
+      readonly reason: string
+      readonly fatal: boolean
+      /** A table is not what the decision left; else what was changed is mended already. */
+      readonly altered: boolean
+    }
 
 export interface ReverseLag {
   readonly pending: number
@@ -140,6 +147,10 @@ export interface ReverseTarget {
   aside(limit: number): { readonly total: number; readonly entries: readonly ReverseAside[] }
   /** Every key that is set aside. */
   quarantined(): readonly KeySet[]
+  /** Why the way back does not go on: somebody changed SQLite's schema (trap H13). Undefined where nobody did. */
+  drift(): string | undefined
+  /** It goes on past the change that `drift` tells; the caller compares every table then. */
+  accept(): Promise<void>
 }
 
 /** Both ends of the way back, made ready. */
@@ -157,6 +168,6 @@ export interface ReverseStream extends AsyncDisposable {
   unsafe(code: string, reason: string): Promise<void>
   /** Somebody changed the schema in a way that does not stop the way back. */
   told(reason: string): void
-  /** Everything was compared: what was in doubt is not any more. */
-  safe(): Promise<void>
+  /** These codes of `unsafe` do not hold any more. */
+  safe(codes: readonly string[]): Promise<void>
 }

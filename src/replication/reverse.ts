@@ -26,7 +26,17 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     return { at: target.position(), quarantined: target.aside(0).total }
   }
 
-  async attend(): Promise<undefined> {}
+  /** A change of SQLite's schema is told and stands in the way of a rollback; what it may have done is compared. */
+  async attend(): Promise<undefined> {
+    const { target, unsafe } = this.#stream
+    const drift = target.drift()
+    if (drift === undefined) return
+    await unsafe('source_schema', `${drift}, while PostgreSQL leads`)
+    await unsafe('whole', 'every table is compared, since the schema of the source was changed')
+    await target.accept()
+    // With what the tables are now.
+    throw new Failure({ code: 'source_drift', policy: 'transient', message: drift })
+  }
 
   async read(from: ReversePosition, signal: AbortSignal, bare: boolean): Promise<FlowRead<ReverseBatch>> {
     const { source, target, images, tables } = this.#stream
@@ -42,13 +52,27 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     if (result.kind === 'drift') {
       if (result.fatal) {
         await this.#stream.unsafe('drift', result.reason)
+        // Once it is taken back: what was rewritten meanwhile fired no trigger.
+        await this.#stream.unsafe(
+          'whole',
+          'every table is compared, since the tables on PostgreSQL were changed',
+        )
         throw new Failure({
           code: 'target_drift',
           message: `the tables on PostgreSQL are not those that were switched to: ${result.reason}`,
           remedy: 'Take the change of the schema back, or give the way back up: slipway finalize',
         })
       }
-      this.#stream.told(result.reason)
+      if (result.reason !== '') this.#stream.told(result.reason)
+      if (result.altered) await this.#stream.unsafe('schema', result.reason)
+      else await this.#stream.safe(['schema'])
+      if (bare && result.altered)
+        throw new Failure({
+          code: 'target_drift',
+          exit: 1,
+          message: result.reason,
+          remedy: 'See: slipway status',
+        })
       return await this.read(from, signal, bare)
     }
     return result
@@ -60,7 +84,7 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     this.#retries.took({ retry: [], quarantined: applied.quarantined })
     if (this.#whole) {
       this.#whole = false
-      await safe()
+      await safe(['recovered', 'whole', 'drift'])
     }
     return applied
   }

@@ -190,6 +190,7 @@ class HeldLock implements SourceLock {
         fence: '0',
         fence_text: undefined,
         position: undefined,
+        accepted_schema: undefined,
         token: undefined,
       })
       if (used !== undefined) raiseSequences(database, used)

@@ -41,14 +41,26 @@ export function writePosition(database: Sqlite, { snapshot, token }: ReversePosi
   setNote(database, 'token', token)
 }
 
-/** Throws a Failure `source_drift` where somebody else changed the schema since slipway noted it (trap H13). */
-export function refuseDrift(database: Sqlite): void {
+/** The version of the schema which the way back has gone on with, though somebody else made it. */
+const ACCEPTED = 'accepted_schema'
+
+/** Why the schema is not the one that slipway noted, or has gone on with (trap H13); undefined where it is. */
+export function driftOf(database: Sqlite): string | undefined {
   const version = String(database.pragma('schema_version', { simple: true }))
   const noted = note(database, 'schema_version')
-  if (version === noted) return
-  throw drifted(
-    `the schema of the source was changed (schema_version ${version}, expected ${noted ?? 'none'})`,
-  )
+  if (version === noted || version === note(database, ACCEPTED)) return undefined
+  return `the schema of the source was changed (schema_version ${version}, expected ${noted ?? 'none'})`
+}
+
+/** Throws a Failure `source_drift` where somebody else changed the schema. */
+export function refuseDrift(database: Sqlite): void {
+  const drift = driftOf(database)
+  if (drift !== undefined) throw drifted(drift)
+}
+
+/** After a rollback the change is as new as before, and everything is compared again. */
+export function acceptSchema(database: Sqlite): void {
+  setNote(database, ACCEPTED, String(database.pragma('schema_version', { simple: true })))
 }
 
 const PREFIX = 'aside/'

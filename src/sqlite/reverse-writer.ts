@@ -17,7 +17,16 @@ import { ReadAhead } from './reverse-ahead.ts'
 import { Checkpoints } from './reverse-checkpoint.ts'
 import { beginImmediate } from './reverse-lock.ts'
 import { Moves } from './reverse-moves.ts'
-import { AsideRows, asideKeys, readAside, readPosition, refuseDrift, writePosition } from './reverse-notes.ts'
+import {
+  AsideRows,
+  acceptSchema,
+  asideKeys,
+  driftOf,
+  readAside,
+  readPosition,
+  refuseDrift,
+  writePosition,
+} from './reverse-notes.ts'
 import type { Refusal } from './reverse-refusal.ts'
 import { TableWriter } from './reverse-table.ts'
 
@@ -71,6 +80,24 @@ export class ReverseWriter implements ReverseTarget, Disposable {
 
   quarantined(): readonly KeySet[] {
     return asideKeys(this.#observer)
+  }
+
+  drift(): string | undefined {
+    return driftOf(this.#observer)
+  }
+
+  async accept(): Promise<void> {
+    const database = this.#writer
+    try {
+      await beginImmediate(database, this.#options.path)
+      readPosition(database)
+      acceptSchema(database)
+      database.exec('COMMIT')
+    } catch (error) {
+      throw isSqliteError(error) ? sourceFailure(this.#options.path, error) : error
+    } finally {
+      if (database.inTransaction) database.exec('ROLLBACK')
+    }
   }
 
   async apply(batch: ReverseBatch): Promise<ReverseApplied> {
