@@ -3,6 +3,8 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { SETTINGS } from '../src/config.ts'
 import { createMetrics } from '../src/metrics.ts'
+import { FIRM, ONLY } from '../src/switchover/guards.ts'
+import { GUARD_CODES } from '../src/switchover/judges.ts'
 
 const root = join(import.meta.dirname, '..')
 const read = (path: string) => readFile(join(root, path), 'utf8')
@@ -31,6 +33,41 @@ describe('.env.example', () => {
   it('has what docker-compose.yml asks for', async () => {
     const asked = [...(await read('docker-compose.yml')).matchAll(/\$\{([A-Z_]+)/g)].map((match) => match[1]!)
     expect([...SETTINGS, ...COMPOSE]).toEqual(expect.arrayContaining([...new Set(asked)]))
+  })
+})
+
+describe('docker-compose.yml', () => {
+  it('passes on what a change of authority goes by', async () => {
+    const sections = (await read('.env.example')).split(/^# --- /m)
+    const wanted = sections
+      .filter((section) => /^(Guards of|The change of authority)/.test(section))
+      .map((section) => [...section.matchAll(/^#([A-Z_]+)=/gm)].map((match) => match[1]!))
+    expect(wanted).toHaveLength(2)
+    const passed = [...(await read('docker-compose.yml')).matchAll(/^ {6}([A-Z_]+):/gm)].map(
+      (match) => match[1]!,
+    )
+    expect(wanted.flat().filter((name) => !passed.includes(name))).toEqual([])
+  })
+})
+
+describe('docs/switchover.md', () => {
+  it('has every guard, in the order in which they are shown', async () => {
+    const section = /^## Guards\n([\s\S]*?)^## /m.exec(await read('docs/switchover.md'))?.[1] ?? ''
+    const listed = [...section.matchAll(/^\| `([a-z_]+)` \|/gm)].map((match) => match[1]!)
+    expect(listed).toEqual(GUARD_CODES)
+  })
+
+  it('says which of them can be overridden, and of which change they are', async () => {
+    const page = await read('docs/switchover.md')
+    for (const code of GUARD_CODES) {
+      const [, , of, overridable] =
+        new RegExp(`^\\| \`${code}\` \\|(.*)\\| (\\w+) \\| (\\w+) \\|$`, 'm').exec(page) ?? []
+      expect({ code, of, overridable }).toEqual({
+        code,
+        of: ONLY[code] ?? 'both',
+        overridable: FIRM.has(code) ? 'no' : 'yes',
+      })
+    }
   })
 })
 

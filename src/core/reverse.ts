@@ -90,6 +90,11 @@ export interface ReverseExtras {
    */
   readonly also?: readonly KeySet[] | undefined
   /**
+   * Rows set aside, asked for where a batch has changes: those of its tables are told as `also` tells. A change may have
+   * made one equal or taken it away, or taken away what it collided with, and nothing else would say so.
+   */
+  readonly watched?: (() => readonly KeySet[]) | undefined
+  /**
    * Names in the source of tables that are compared whole: after TRUNCATE, or when in doubt. Where every table is
    * named, the position that is read from proves nothing and need not: that is the way on from `forgotten`.
    */
@@ -135,22 +140,33 @@ export interface ReverseApplied {
   readonly quarantined: number
 }
 
+/** Somebody else changed SQLite's schema while PostgreSQL leads: DDL passes the fence (trap H13). */
+export interface SourceDrift {
+  /** SQLite's schema_version. */
+  readonly version: string
+  /**
+   * Each moved table is fenced and spelled as it was: after VACUUM, ANALYZE, a table of somebody else. Its rows may have
+   * other rowids, or be others where it was made anew, which a comparison of all of it mends.
+   */
+  readonly harmless: boolean
+  readonly reason: string
+}
+
 export interface ReverseTarget {
   /** Stored in SQLite; throws a Failure where PostgreSQL does not lead by SQLite's notes. */
   position(): ReversePosition
   /**
    * One transaction: admitted by SQLite's notes (authority, epoch, `batch.from`), the fence lowered inside it, rows,
    * what is set aside, position and token. Durable when it resolves. A key that is gone, or whose patch fits, is not
-   * set aside any more; a patch without values says that SQLite's row is as it should be.
+   * set aside any more; a patch without values says that SQLite's row is as it should be. `mends`: the batch compares
+   * every table as this drift left it, which is noted as known; any other one throws a Failure `source_drift`.
    */
-  apply(batch: ReverseBatch): Promise<ReverseApplied>
+  apply(batch: ReverseBatch, mends?: SourceDrift): Promise<ReverseApplied>
+  /** Undefined where nobody but slipway changed the schema. */
+  drift(tables: readonly TableSpec[]): SourceDrift | undefined
   aside(limit: number): { readonly total: number; readonly entries: readonly ReverseAside[] }
   /** Every key that is set aside. */
   quarantined(): readonly KeySet[]
-  /** Why the way back does not go on: somebody changed SQLite's schema (trap H13). Undefined where nobody did. */
-  drift(): string | undefined
-  /** It goes on past the change that `drift` tells; the caller compares every table then. */
-  accept(): Promise<void>
 }
 
 /** Both ends of the way back, made ready. */

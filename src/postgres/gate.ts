@@ -123,13 +123,16 @@ export class PostgresGate implements TargetGate {
         if (!same) throw displaced()
         return found
       }
-      // Before anybody has to wait for one that may do nothing any more.
-      const { id } = await look('')
-      if (passage === 'rollback') await closeGate(session, { id, begin, times, deadline, signal })
-      else await session.run(left() + ANSWER_MS, (client) => client.query(begin), signal)
-      const wait = `SET LOCAL lock_timeout = ${left()}`
-      await session.run(left() + ANSWER_MS, (client) => client.query(wait), signal)
-      const { tables } = await look('FOR NO KEY UPDATE')
+      const ask = async (sql: string): Promise<void> =>
+        void (await session.run(left() + ANSWER_MS, (client) => client.query(sql), signal))
+      const wait = (): string => `SET LOCAL lock_timeout = ${left()}`
+      if (passage === 'rollback') {
+        // Before anybody has to wait for one that may do nothing any more.
+        const { id } = await look('')
+        await closeGate(session, { id, begin, times, deadline, signal })
+        await ask(wait())
+      } else await ask(`${begin}; ${wait()}`)
+      const { id, tables } = await look('FOR NO KEY UPDATE')
       const sleepers = passage === 'switchover' ? this.#rehearsed : []
       if (sleepers === undefined) throw new Error('a switchover is prepared before it is decided')
       return new PostgresDecision({

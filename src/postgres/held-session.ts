@@ -68,7 +68,9 @@ export class HeldSession implements AsyncDisposable {
 
   /** Gives the session back; a transaction that is open in it is rolled back. May be called again. */
   async release(): Promise<void> {
-    if (this.alive) await this.run(ROLLBACK_MS, (client) => client.query('ROLLBACK')).catch(() => undefined)
+    // Nobody has to wait for what changes nothing.
+    if (this.alive && this.#client.getTransactionStatus() !== 'I')
+      await this.run(ROLLBACK_MS, (client) => client.query('ROLLBACK')).catch(() => undefined)
     this.#over = true
     this.#done.resolve()
     await this.#held.catch(() => undefined)

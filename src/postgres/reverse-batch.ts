@@ -13,10 +13,13 @@ const PAGE_KEYS = 5_000n
 export interface Extent {
   readonly first: bigint
   readonly last: bigint
+  readonly bytes: number
 }
 
 export interface StoredTable {
   readonly table: TableSpec
+  /** By which its results are found. */
+  readonly place: number
   readonly patches: Extent | undefined
   readonly gone: Extent | undefined
 }
@@ -39,6 +42,8 @@ export class StoredBatch implements ReverseBatch {
   readonly tables: readonly ReverseTable[]
   readonly #connection: Connection
   readonly #generation: number
+  /** All the results of a small batch, by place: asked for once, since each answer takes its time. */
+  #all: Promise<ReadonlyMap<number, SmallTable>> | undefined
   #open = true
 
   constructor({ connection, generation, from, to, changes, tables }: StoredBatchOptions) {
@@ -47,10 +52,11 @@ export class StoredBatch implements ReverseBatch {
     this.from = from
     this.to = to
     this.changes = changes
-    this.tables = tables.map((part) => ({
-      table: part.table,
-      gone: () => this.#gone(part.gone),
-      patches: () => this.#patches(part.patches),
+    const small = isSmall(tables)
+    this.tables = tables.map(({ table, place, gone, patches }) => ({
+      table,
+      gone: () => (small ? this.#small(place, 'gone') : this.#gone(gone)),
+      patches: () => (small ? this.#small(place, 'patches') : this.#patches(patches)),
     }))
   }
 
@@ -75,6 +81,28 @@ export class StoredBatch implements ReverseBatch {
       }
       return (await client.query(text, values)).rows
     })
+  }
+
+  async *#small<K extends keyof SmallTable>(place: number, kind: K): AsyncIterable<SmallTable[K]> {
+    this.#all ??= this.#readAll()
+    const found = (await this.#all).get(place)?.[kind]
+    if (found !== undefined && found.length > 0) yield found
+  }
+
+  async #readAll(): Promise<ReadonlyMap<number, SmallTable>> {
+    const rows = await this.#query(
+      `SELECT tbl, false AS gone, key, is_new, marks, array_to_json(vals)::text AS vals, n FROM ${PATCHES}
+       UNION ALL SELECT tbl, true, key, NULL, NULL, NULL, n FROM ${GONE} ORDER BY n`,
+      [],
+    )
+    const found = new Map<number, { patches: RowPatch[]; gone: string[] }>()
+    for (const row of rows as unknown as (StoredPatch & { tbl: number; gone: boolean })[]) {
+      const of = found.get(row.tbl) ?? { patches: [], gone: [] }
+      found.set(row.tbl, of)
+      if (row.gone) of.gone.push(row.key)
+      else of.patches.push(patchOf(row))
+    }
+    return found
   }
 
   async *#gone(extent: Extent | undefined): AsyncIterable<readonly string[]> {
@@ -103,6 +131,21 @@ export class StoredBatch implements ReverseBatch {
       first += BigInt(rows.length)
     }
   }
+}
+
+interface SmallTable {
+  readonly patches: readonly RowPatch[]
+  readonly gone: readonly string[]
+}
+
+/** All of it is not more than a page. */
+function isSmall(tables: readonly StoredTable[]): boolean {
+  const extents = tables.flatMap(({ patches, gone }) => [patches, gone]).filter((one) => one !== undefined)
+  const sum = (of: (one: Extent) => number): number => extents.reduce((total, one) => total + of(one), 0)
+  return (
+    sum(({ first, last }) => Number(last - first + 1n)) <= PAGE_ROWS &&
+    sum(({ bytes }) => bytes) <= PAGE_BYTES
+  )
 }
 
 interface StoredPatch {

@@ -64,6 +64,17 @@ export function touchSql(table: TableSpec, touched: string, from: string): strin
   return `INSERT INTO ${touched} (${names}) SELECT DISTINCT ${values.join(', ')} FROM ${from} l WHERE l.tbl = $1 AND l.op <> 'T' AND ${whole}`
 }
 
+/** The same into a stage that is emptied before, and the encoded keys: all in one statement. */
+export function touchedKeysSql(
+  table: TableSpec,
+  touched: string,
+  from: string,
+  { affinity, emptying }: { readonly affinity: KeyAffinity; readonly emptying: readonly string[] },
+): string {
+  const first = emptying.map((sql, index) => `emptied${index} AS (${sql}), `)
+  return `WITH ${first.join('')}put AS (${touchSql(table, touched, from)} RETURNING *) SELECT ${keyTextSql(table, 'k', affinity)} AS key FROM put k`
+}
+
 /** Encoded keys of some blocks of the stage. */
 export function keysSql(
   table: TableSpec,

@@ -17,11 +17,12 @@ import {
   PATCHES,
   type PageSql,
   patchesSql,
+  touchedKeysSql,
   touchSql,
   UNREAD_KEYS,
 } from './reverse-compare.ts'
 import { pendingSql, type SnapshotParts } from './reverse-position.ts'
-import { ReverseScratch } from './reverse-scratch.ts'
+import { ReverseScratch, send } from './reverse-scratch.ts'
 import { quoteList, sameKey } from './stage.ts'
 
 /** Keys that are looked at in one go, and blocks of a stage that hold about as many, however long they are. */
@@ -95,45 +96,67 @@ export class ReversePages {
     const found = await this.#extents(client)
     return this.#tables.flatMap((table, place): StoredTable[] => {
       const [patches, gone] = [found.get(`${PATCHES} ${place}`), found.get(`${GONE} ${place}`)]
-      return patches === undefined && gone === undefined ? [] : [{ table, patches, gone }]
+      return patches === undefined && gone === undefined ? [] : [{ table, place, patches, gone }]
     })
   }
 
   async #extents(client: pg.ClientBase): Promise<ReadonlyMap<string, Extent>> {
-    const of = (list: string): string =>
-      `SELECT '${list}' AS list, tbl, min(n)::text AS first, max(n)::text AS last, count(*)::int AS n FROM ${list} GROUP BY tbl`
-    const { rows } = await client.query(`${of(PATCHES)} UNION ALL ${of(GONE)}`)
+    const of = (list: string, weight: string): string =>
+      `SELECT '${list}' AS list, tbl, min(n)::text AS first, max(n)::text AS last, count(*)::int AS n, sum(${weight})::float8 AS bytes FROM ${list} GROUP BY tbl`
+    const { rows } = await client.query(`${of(PATCHES, 'weight')} UNION ALL ${of(GONE, 'length(key)')}`)
     for (const { list, n } of rows) this.#scratch.note(list, n)
     return new Map(
-      rows.map((row) => [`${row.list} ${row.tbl}`, { first: BigInt(row.first), last: BigInt(row.last) }]),
+      rows.map(({ list, tbl, first, last, bytes }) => [
+        `${list} ${tbl}`,
+        { first: BigInt(first), last: BigInt(last), bytes },
+      ]),
     )
   }
 
   /** The touched keys of a table, some blocks of them at a time. */
   async #look(client: pg.ClientBase, work: Work, { table, place, also }: Part): Promise<void> {
-    const { id, images, signal, from, snapshot } = work
-    const touched = await this.#scratch.fresh(client, table, 'touched')
-    const changes = pendingSql('l.tbl, l.op, l.key, l.xid', '$2', '$3', '$4')
-    const visible = `(SELECT * FROM ${changes} p WHERE pg_visible_in_snapshot(p.xid, $5))`
-    const parameters = [table.name, id, from.xmax, from.running, snapshot]
-    const logged = await client.query(touchSql(table, touched, visible), parameters)
-    this.#scratch.note(touched, (logged.rowCount ?? 0) + also.length)
-    if (also.length > 0) await this.#touch(client, table, touched, also)
+    const { id, images, from, snapshot } = work
+    const changed = work.changed.get(table.name)
     const affinity = affinityOfKeys(table, images.affinity?.bind(images))
+    const touched = await this.#scratch.stage(client, table, 'touched')
     const base = { table, place, touched, affinity, also: also.length > 0, known: undefined }
-    if (work.changed.get(table.name)?.keyless === true)
-      await client.query(keylessSql({ ...base, ...NO_PAGE, blocks: undefined }))
-    for (const blocks of await this.#split(client, touched, (logged.rowCount ?? 0) + also.length)) {
-      signal.throwIfAborted()
-      const { rows } = await client.query(keysSql(table, touched, blocks, affinity))
-      if (rows.length === 0) continue
-      using found = await images.images(
-        table,
-        rows.map((row) => row.key),
-      )
-      const loaded = await this.#scratch.load(client, table, found.upserts, found.aside)
-      await this.#compare(client, { ...base, ...loaded, blocks, keys: rows.length })
+    if (changed?.keyless === true) await client.query(keylessSql({ ...base, ...NO_PAGE, blocks: undefined }))
+    const visible = `(SELECT * FROM ${pendingSql('l.tbl, l.op, l.key, l.xid', '$2', '$3', '$4')} p WHERE pg_visible_in_snapshot(p.xid, $5))`
+    const parameters = [table.name, id, from.xmax, from.running, snapshot]
+    const emptying = this.#scratch.emptying(touched)
+    if (also.length === 0 && (changed?.n ?? 0) <= PAGE_KEYS && emptying.every(isDelete)) {
+      const sql = touchedKeysSql(table, touched, visible, { affinity, emptying })
+      const { rows } = await client.query(sql, parameters)
+      this.#scratch.note(touched, rows.length)
+      return await this.#page(client, work, { ...base, blocks: undefined }, rows)
     }
+    await send(client, emptying)
+    const logged = await client.query(touchSql(table, touched, visible), parameters)
+    const count = (logged.rowCount ?? 0) + also.length
+    this.#scratch.note(touched, count)
+    if (also.length > 0) await this.#touch(client, table, touched, also)
+    for (const blocks of await this.#split(client, touched, count)) {
+      const { rows } = await client.query(keysSql(table, touched, blocks, affinity))
+      await this.#page(client, work, { ...base, blocks }, rows)
+    }
+  }
+
+  /** Images of these keys, beside what the target has. */
+  async #page(
+    client: pg.ClientBase,
+    { images, signal }: Work,
+    base: Omit<PageSql, 'images' | 'rows' | 'unread' | 'keys'>,
+    keys: readonly { readonly key: string }[],
+  ): Promise<void> {
+    signal.throwIfAborted()
+    if (keys.length === 0) return
+    const { table } = base
+    using found = await images.images(
+      table,
+      keys.map(({ key }) => key),
+    )
+    const loaded = await this.#scratch.load(client, table, found.upserts, found.aside)
+    await this.#compare(client, { ...base, ...loaded, keys: keys.length }, loaded.due)
   }
 
   /** Parts of a stage of keys; undefined: all of it. */
@@ -151,9 +174,8 @@ export class ReversePages {
     return Array.from({ length: parts }, (_, n) => [n * PAGE_BLOCKS, (n + 1) * PAGE_BLOCKS] as const)
   }
 
-  async #compare(client: pg.ClientBase, page: PageSql): Promise<void> {
-    await client.query(patchesSql(page))
-    for (const sql of goneSql(page)) await client.query(sql)
+  async #compare(client: pg.ClientBase, page: PageSql, before: readonly string[]): Promise<void> {
+    await send(client, [...before, patchesSql(page), ...goneSql(page)])
   }
 
   /** A whole table, in the order in which SQLite keeps it; then what the target has besides. */
@@ -169,7 +191,7 @@ export class ReversePages {
       signal.throwIfAborted()
       const chunk = await images.range(table, after)
       const loaded = await this.#scratch.load(client, table, chunk.rows, chunk.aside)
-      await this.#scratch.empty(client, touched)
+      await send(client, [...loaded.due, ...this.#scratch.emptying(touched)])
       const put = await client.query(
         `INSERT INTO ${touched} (${names}) SELECT ${names} FROM ${loaded.images}`,
       )
@@ -182,7 +204,7 @@ export class ReversePages {
       for (const name of [touched, seen]) this.#scratch.note(name, keys)
       await client.query(`INSERT INTO ${seen} (${names}) SELECT ${names} FROM ${touched}`)
       const page = { ...base, ...loaded, keys }
-      if (keys > 0) await this.#compare(client, page)
+      if (keys > 0) await this.#compare(client, page, [])
       if (loaded.unread) await client.query(impossibleSql(page))
       if (chunk.exhausted) break
       after = chunk.last
@@ -214,6 +236,9 @@ export class ReversePages {
     )
   }
 }
+
+/** Other statements cannot be part of one. */
+const isDelete = (sql: string): boolean => sql.startsWith('DELETE')
 
 const NO_PAGE = { images: '', rows: 0, unread: false, keys: 0 }
 

@@ -218,7 +218,13 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
           return 'drift'
         }
         const changed = new Map(found.map(({ tbl, ...row }) => [tbl as string, row as Changed]))
-        const parts = await this.#pages.compute(client, { ...work, id, from, snapshot, changed })
+        const { extras } = work
+        const watched = (extras.watched?.() ?? []).filter(({ table }) => changed.has(table))
+        const told = { ...extras, also: [...(extras.also ?? []), ...watched] }
+        const parts = await this.#pages.compute(client, {
+          ...work,
+          ...{ extras: told, id, from, snapshot, changed },
+        })
         const { token, earlier } = this.#tokens.next(stored, connection.generation)
         await client.query('UPDATE slipway.token SET token = $2, earlier = $3 WHERE migration = $1', [
           migration,

@@ -19,6 +19,8 @@ export interface Loaded {
   /** Rows that SQLite has and the codecs have no image of: their keys are in a table of their own. */
   readonly unread: boolean
   readonly unreadKeys: number
+  /** What is still to be sent, in front of the next statement: each message of its own is one more way there and back. */
+  readonly due: readonly string[]
 }
 
 /** The temporary tables of the session in which batches of the way back are computed. */
@@ -48,8 +50,7 @@ export class ReverseScratch {
       await client.query(SCRATCH)
       this.#generation = generation
     }
-    await this.empty(client, PATCHES)
-    await this.empty(client, GONE)
+    await send(client, [...this.emptying(PATCHES), ...this.emptying(GONE)])
   }
 
   async stage(client: pg.ClientBase, table: TableSpec, kind: StageKind): Promise<string> {
@@ -61,14 +62,17 @@ export class ReverseScratch {
     this.#held.set(name, (this.#held.get(name) ?? FEW) + rows)
   }
 
-  async empty(client: pg.ClientBase, name: string): Promise<void> {
+  /** The statements that empty it: they are about to be sent. */
+  emptying(name: string): string[] {
     const held = this.#held.get(name)
-    if (held === 0) return
-    if (held !== undefined && held <= FEW) await client.query(`DELETE FROM ${name}`)
-    else {
-      await client.query(`TRUNCATE ${name}`)
-      this.#held.set(name, 0)
-    }
+    if (held === 0) return []
+    if (held !== undefined && held <= FEW) return [`DELETE FROM ${name}`]
+    this.#held.set(name, 0)
+    return [`TRUNCATE ${name}`]
+  }
+
+  async empty(client: pg.ClientBase, name: string): Promise<void> {
+    await send(client, this.emptying(name))
   }
 
   /** An empty stage. */
@@ -88,25 +92,34 @@ export class ReverseScratch {
     lines: CopyRows,
     aside: readonly SetAside[],
   ): Promise<Loaded> {
-    const images = await this.fresh(client, table, 'rows')
+    const images = await this.stage(client, table, 'rows')
+    const before = [...this.emptying(images), ...this.emptying(UNREAD_KEYS)]
     this.note(images, lines.rows)
-    const refused = lines.rows === 0 ? [] : await this.#copy(client, table, images, lines)
+    const { refused, due } =
+      lines.rows === 0 ? { refused: [], due: before } : await this.#copy(client, table, images, lines, before)
     const unread = [...aside.map(({ key }) => key), ...refused]
-    await this.empty(client, UNREAD_KEYS)
     this.note(UNREAD_KEYS, unread.length)
-    if (unread.length > 0)
-      await client.query(`INSERT INTO ${UNREAD_KEYS} SELECT unnest($1::text[])`, [unread])
-    return { images, rows: lines.rows, unread: unread.length > 0, unreadKeys: unread.length }
+    const loaded = { images, rows: lines.rows, unread: unread.length > 0, unreadKeys: unread.length }
+    if (unread.length === 0) return { ...loaded, due }
+    await send(client, due)
+    await client.query(`INSERT INTO ${UNREAD_KEYS} SELECT unnest($1::text[])`, [unread])
+    return { ...loaded, due: [] }
   }
 
-  async #copy(client: pg.ClientBase, table: TableSpec, images: string, lines: CopyRows): Promise<string[]> {
+  async #copy(
+    client: pg.ClientBase,
+    table: TableSpec,
+    images: string,
+    lines: CopyRows,
+    before: readonly string[],
+  ): Promise<{ readonly refused: readonly string[]; readonly due: readonly string[] }> {
     const columns = targetColumns(table)
-    if (!table.columns.some((column) => isGeneric(column))) {
-      await client.query('SAVEPOINT slipway_load')
+    if (table.columns.some((column) => isGeneric(column))) await send(client, before)
+    else {
+      await send(client, [...before, 'SAVEPOINT slipway_load'])
       try {
         await copyInto(client, images, columns, lines, table)
-        await client.query('RELEASE SAVEPOINT slipway_load')
-        return []
+        return { refused: [], due: ['RELEASE SAVEPOINT slipway_load'] }
       } catch (error) {
         if (!isFaultOfRow(sqlstate(error))) throw error
         await client.query('ROLLBACK TO SAVEPOINT slipway_load')
@@ -120,6 +133,11 @@ export class ReverseScratch {
     await castRows(client, table, { text, rows: images, gone })
     const { rows } = await client.query(`SELECT key FROM ${REFUSED}`)
     if (rows.length > 0) await client.query(`TRUNCATE ${REFUSED}`)
-    return rows.map((row) => row.key)
+    return { refused: rows.map((row) => row.key), due: [] }
   }
+}
+
+/** In one message. */
+export async function send(client: pg.ClientBase, statements: readonly string[]): Promise<void> {
+  if (statements.length > 0) await client.query(statements.join(';\n'))
 }

@@ -1,5 +1,5 @@
 import { Failure } from '../core/errors.ts'
-import type { ReverseBatch, ReversePosition, ReverseStream } from '../core/reverse.ts'
+import type { ReverseBatch, ReversePosition, ReverseStream, SourceDrift } from '../core/reverse.ts'
 import type { Flow, FlowApplied, FlowRead } from './loop.ts'
 import type { Retries } from './retries.ts'
 
@@ -10,6 +10,8 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
   readonly #retries: Retries
   /** Everything is compared with the next batch. */
   #whole: boolean
+  /** What somebody did to SQLite's schema, as it was last told. */
+  #drift: SourceDrift | undefined
 
   constructor(stream: ReverseStream, retries: Retries) {
     this.#stream = stream
@@ -26,23 +28,25 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     return { at: target.position(), quarantined: target.aside(0).total }
   }
 
-  /** A change of SQLite's schema is told and stands in the way of a rollback; what it may have done is compared. */
+  /** Told at once, whether or not a change is to be brought back. */
   async attend(): Promise<undefined> {
-    const { target, unsafe } = this.#stream
-    const drift = target.drift()
+    const { target, tables, told, unsafe } = this.#stream
+    const drift = target.drift(tables)
+    if (drift?.version === this.#drift?.version) return
+    this.#drift = drift
     if (drift === undefined) return
-    await unsafe('source_schema', `${drift}, while PostgreSQL leads`)
-    await unsafe('whole', 'every table is compared, since the schema of the source was changed')
-    await target.accept()
-    // With what the tables are now.
-    throw new Failure({ code: 'source_drift', policy: 'transient', message: drift })
+    if (drift.harmless) {
+      this.#whole = true
+      told(`${drift.reason}, and the tables are as they were: everything is compared`)
+    } else await unsafe('source_drift', drift.reason)
   }
 
   async read(from: ReversePosition, signal: AbortSignal, bare: boolean): Promise<FlowRead<ReverseBatch>> {
     const { source, target, images, tables } = this.#stream
     const also = bare ? [] : await this.#retries.next(target)
     const whole = this.#whole ? tables.map((table) => table.name) : undefined
-    const result = await source.read(from, images, signal, { also, whole })
+    const watched = bare ? undefined : () => target.quarantined()
+    const result = await source.read(from, images, signal, { also, whole, watched })
     if (result.kind === 'forgotten') {
       // Said loudly: PostgreSQL accepted these writes, and it has lost them.
       await this.#stream.unsafe('target_forgot', result.reason)
@@ -80,11 +84,11 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
 
   async apply(batch: ReverseBatch): Promise<FlowApplied> {
     const { target, safe } = this.#stream
-    const applied = await target.apply(batch)
+    const applied = await target.apply(batch, this.#whole ? this.#drift : undefined)
     this.#retries.took({ retry: [], quarantined: applied.quarantined })
     if (this.#whole) {
       this.#whole = false
-      await safe(['recovered', 'whole', 'drift'])
+      await safe(['recovered', 'source_drift', 'whole', 'drift'])
     }
     return applied
   }

@@ -41,26 +41,20 @@ export function writePosition(database: Sqlite, { snapshot, token }: ReversePosi
   setNote(database, 'token', token)
 }
 
-/** The version of the schema which the way back has gone on with, though somebody else made it. */
-const ACCEPTED = 'accepted_schema'
-
-/** Why the schema is not the one that slipway noted, or has gone on with (trap H13); undefined where it is. */
-export function driftOf(database: Sqlite): string | undefined {
+/**
+ * Throws a Failure `source_drift` where somebody else changed the schema since slipway noted it (trap H13), but for the
+ * change that is being mended: that is known from now on.
+ */
+export function refuseDrift(database: Sqlite, mended: string | undefined): void {
   const version = String(database.pragma('schema_version', { simple: true }))
   const noted = note(database, 'schema_version')
-  if (version === noted || version === note(database, ACCEPTED)) return undefined
-  return `the schema of the source was changed (schema_version ${version}, expected ${noted ?? 'none'})`
-}
-
-/** Throws a Failure `source_drift` where somebody else changed the schema. */
-export function refuseDrift(database: Sqlite): void {
-  const drift = driftOf(database)
-  if (drift !== undefined) throw drifted(drift)
-}
-
-/** After a rollback the change is as new as before, and everything is compared again. */
-export function acceptSchema(database: Sqlite): void {
-  setNote(database, ACCEPTED, String(database.pragma('schema_version', { simple: true })))
+  if (version === noted) return
+  if (version !== mended) {
+    throw drifted(
+      `the schema of the source was changed (schema_version ${version}, expected ${noted ?? 'none'})`,
+    )
+  }
+  setNote(database, 'schema_version', version)
 }
 
 const PREFIX = 'aside/'

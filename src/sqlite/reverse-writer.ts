@@ -9,6 +9,7 @@ import type {
   ReversePosition,
   ReverseTarget,
   RowPatch,
+  SourceDrift,
 } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
 import { closeFence, openFence } from './fence-sql.ts'
@@ -17,18 +18,10 @@ import { ReadAhead } from './reverse-ahead.ts'
 import { Checkpoints } from './reverse-checkpoint.ts'
 import { beginImmediate } from './reverse-lock.ts'
 import { Moves } from './reverse-moves.ts'
-import {
-  AsideRows,
-  acceptSchema,
-  asideKeys,
-  driftOf,
-  readAside,
-  readPosition,
-  refuseDrift,
-  writePosition,
-} from './reverse-notes.ts'
+import { AsideRows, asideKeys, readAside, readPosition, refuseDrift, writePosition } from './reverse-notes.ts'
 import type { Refusal } from './reverse-refusal.ts'
 import { TableWriter } from './reverse-table.ts'
+import { sourceDrift } from './source-drift.ts'
 
 /** A long batch lets others of this process run about this often. */
 const YIELD_MS = 40
@@ -82,32 +75,23 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     return asideKeys(this.#observer)
   }
 
-  drift(): string | undefined {
-    return driftOf(this.#observer)
+  drift(tables: readonly TableSpec[]): SourceDrift | undefined {
+    const names = tables.map(({ name }) => name)
+    return this.#observer.transaction(() => sourceDrift(this.#observer, names))()
   }
 
-  async accept(): Promise<void> {
-    const database = this.#writer
-    try {
-      await beginImmediate(database, this.#options.path)
-      readPosition(database)
-      acceptSchema(database)
-      database.exec('COMMIT')
-    } catch (error) {
-      throw isSqliteError(error) ? sourceFailure(this.#options.path, error) : error
-    } finally {
-      if (database.inTransaction) database.exec('ROLLBACK')
-    }
-  }
-
-  async apply(batch: ReverseBatch): Promise<ReverseApplied> {
+  async apply(batch: ReverseBatch, mends?: SourceDrift): Promise<ReverseApplied> {
     const database = this.#writer
     try {
       // Most of it is there before the lock is taken: a slow PostgreSQL must not hold SQLite's.
       await using ahead = await ReadAhead.of(batch.tables)
       await beginImmediate(database, this.#options.path)
       this.#breathed = Date.now()
-      const applied = await this.#applyInTransaction(batch, ahead)
+      const applied = await this.#applyInTransaction(
+        batch,
+        ahead,
+        mends?.harmless ? mends.version : undefined,
+      )
       database.exec('COMMIT')
       this.#checkpoints.maybe()
       return applied
@@ -118,10 +102,14 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     }
   }
 
-  async #applyInTransaction(batch: ReverseBatch, ahead: ReadAhead): Promise<ReverseApplied> {
+  async #applyInTransaction(
+    batch: ReverseBatch,
+    ahead: ReadAhead,
+    mended: string | undefined,
+  ): Promise<ReverseApplied> {
     const database = this.#writer
     refuseMoved(batch.from, readPosition(database))
-    refuseDrift(database)
+    refuseDrift(database, mended)
     openFence(database)
     const aside = new AsideRows(database)
     const perTable: ReverseApplied['perTable'][number][] = []

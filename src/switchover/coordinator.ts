@@ -78,6 +78,7 @@ export class Coordinator {
   readonly #giveUp = new AbortController()
   #current: SwitchRun = NO_RUN
   #running: Promise<SwitchRun> | undefined
+  #changing = false
   #wait: SwitchWait | undefined
   #needsStream = false
 
@@ -106,6 +107,11 @@ export class Coordinator {
     return this.#running !== undefined && this.#needsStream
   }
 
+  /** A run is past its preparations: the notes of the engines, and what is open between them, are its own. */
+  get changing(): boolean {
+    return this.#changing
+  }
+
   /** Why a run does not end, while a step is tried again. */
   get waiting(): SwitchWait | undefined {
     return this.#wait
@@ -127,6 +133,7 @@ export class Coordinator {
       try {
         for (const preparation of preparations) await this.#prepare(live, preparation)
         if (change.dryRun === true) return live.finish({ state: 'dry_run' })
+        this.#changing = true
         conduct = await change.open()
       } catch (error) {
         live.finish({
@@ -154,6 +161,7 @@ export class Coordinator {
     if (entry === undefined) return undefined
     const whole: Change = { ...change, passage: entry.passage, waitMs: 0, maxPauseMs: 0 }
     return await this.#only(async () => {
+      this.#changing = true
       const live = this.#live(whole, [])
       live.set({ reason: `an attempt was found that is ${standing.kind}` })
       return await this.#conduct(whole, await change.open(), entry.state, live)
@@ -198,6 +206,7 @@ export class Coordinator {
       return await this.#running
     } finally {
       this.#running = undefined
+      this.#changing = false
       this.#wait = undefined
     }
   }

@@ -9,10 +9,10 @@ import type { Guard, SwitchRequest, SwitchRun } from '../core/switch-run.ts'
 import { GUARD_CODES, type GuardCode, type GuardLimits, JUDGES } from './judges.ts'
 
 /** What no person can answer for: past these nobody knows what would be lost. */
-const FIRM: ReadonlySet<GuardCode> = new Set(['phase', 'capture', 'rights', 'drift'])
+export const FIRM: ReadonlySet<GuardCode> = new Set(['phase', 'capture', 'rights', 'drift'])
 
 /** Guards that only one of the two passages has. */
-const ONLY: Partial<Record<GuardCode, Passage>> = {
+export const ONLY: Partial<Record<GuardCode, Passage>> = {
   unsafe: 'rollback',
   backup: 'switchover',
   rights: 'switchover',

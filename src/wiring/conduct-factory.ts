@@ -15,7 +15,7 @@ import type { TargetSession } from './session.ts'
 
 /** What is left may take this long to drain, ms: more and more, since under a steady load something is always left. */
 const AT_FIRST_MS = 15
-const DOUBLES_EVERY_MS = 100
+const DOUBLES_EVERY_MS = 200
 /** And no more than this part of the pause. */
 const SHARE = 0.25
 /** As long as no batch was seen, so few changes are drained in no time. */

@@ -48,6 +48,10 @@ interface SwitchDeskDeps {
   readonly changed: (run: SwitchRun) => void
 }
 
+/** For the stream of the direction that led to be opened. */
+const STREAM_MS = 10_000
+const LOOK_MS = 10
+
 /** Runs that `report` tells of. */
 const REPORTED = 100
 
@@ -89,7 +93,9 @@ export class SwitchDesk {
 
   /** Resolves when no change of authority is under way that a stream would be in the way of. */
   async idle(signal: AbortSignal): Promise<void> {
-    while (this.#coordinator.busy && !this.#coordinator.needsStream && !signal.aborted) await sleep(5, signal)
+    const coordinator = this.#coordinator
+    // One that is still being prepared waits for the stream itself.
+    while (coordinator.changing && !coordinator.needsStream && !signal.aborted) await sleep(5, signal)
   }
 
   async stop(): Promise<void> {
@@ -230,6 +236,7 @@ export class SwitchDesk {
       step: 'guards',
       title: 'Guards',
       work: async (signal, tell) => {
+        await this.#streaming(passage, signal)
         await parts.guards.verify(request, signal)
         const facts = await parts.guards.measure(passage, signal)
         const found = guardsOf(facts, request, {
@@ -258,6 +265,21 @@ export class SwitchDesk {
     return [guards, hook]
   }
 
+  /**
+   * Just after a change the stream has the other direction yet: nothing could be measured, and a change that began then
+   * would wait for a lag that nobody brings to zero. Where it does not come the guards say why.
+   */
+  async #streaming(passage: Passage, signal: AbortSignal): Promise<void> {
+    const direction = passage === 'switchover' ? 'forward' : 'reverse'
+    const until = Date.now() + STREAM_MS
+    for (;;) {
+      const { stream, state, loop } = this.#deps.replicator.view
+      if (state !== 'running' || (stream?.direction === direction && loop.applied !== undefined)) return
+      if (Date.now() > until || signal.aborted) return
+      await sleep(LOOK_MS, signal)
+    }
+  }
+
   async #after(parts: SwitchParts, run: SwitchRun): Promise<undefined> {
     const { observer, replicator, hooks } = this.#deps
     const keeping = this.#keep(parts, run)
@@ -268,7 +290,6 @@ export class SwitchDesk {
     await parts.refresh()
     const { phase, authority, epoch } = this.#control()
     replicator.entered(phase)
-    if (run.state === 'done') replicator.turn()
     await this.tellAuthority()
     if (run.state === 'done') hooks.tell(`after_${run.passage}`, { phase, authority, epoch })
     observer.switched(run)

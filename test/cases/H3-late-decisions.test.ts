@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { expect, test } from 'vitest'
-import type { Passage } from '../../src/core/authority.ts'
+import type { Notes, Passage } from '../../src/core/authority.ts'
 import { until } from '../support/daemon.ts'
 import { GateRig, type Holder, refusal } from '../support/gate.ts'
 import { createDatabase, startOwnServer } from '../support/postgres.ts'
@@ -177,6 +177,47 @@ for (const passage of PASSAGES) {
     await expect(asleep.pause('no', new Date())).rejects.toMatchObject({ code: 'displaced' })
     await expect(asleep.resume()).rejects.toMatchObject({ code: 'displaced' })
     expect(await rig.state(second)).toMatchObject({ authority: before, epoch })
+    expect(await refusal(await database.connect(), INSERT)).toBe(openTo(before))
+  })
+
+  /** All steps from the opened transaction to its COMMIT; whether it was decided. */
+  const decides = async (rig: GateRig, notes: Notes): Promise<boolean> => {
+    try {
+      await using decision = await rig.gate.open(notes, passage, 1_000, SIGNAL)
+      await decision.propose(new Map())
+      await decision.commit()
+      return true
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'displaced' })
+      return false
+    }
+  }
+
+  test(`a coordinator that slept before its decision decides no ${passage} any more`, async () => {
+    await using database = await createDatabase()
+    await using rig = await GateRig.create({ url: database.url })
+    await standBefore(rig, passage)
+    const notes = await rig.gate.begin(passage)
+    if (passage === 'switchover') await rig.gate.prepare()
+    const second = rig.holder('second')
+    await rig.takeOver(second, await database.connect())
+    expect(await second.gate.undo(passage, notes.epoch)).toBe('undone')
+    // It has drained long ago, and the side that leads has taken writes since.
+    expect(await decides(rig, notes)).toBe(false)
+    expect(await rig.state(second)).toMatchObject({ authority: before, epoch: notes.epoch })
+    expect(await refusal(await database.connect(), INSERT)).toBe(openTo(before))
+  })
+
+  test(`an attempt of a ${passage} that was undone decides nothing, though another one has begun`, async () => {
+    await using database = await createDatabase()
+    await using rig = await GateRig.create({ url: database.url })
+    await standBefore(rig, passage)
+    const notes = await rig.gate.begin(passage)
+    expect(await rig.gate.undo(passage, notes.epoch)).toBe('undone')
+    await rig.gate.begin(passage)
+    if (passage === 'switchover') await rig.gate.prepare()
+    expect(await decides(rig, notes)).toBe(false)
+    expect(await rig.state()).toMatchObject({ authority: before, epoch: notes.epoch })
     expect(await refusal(await database.connect(), INSERT)).toBe(openTo(before))
   })
 }

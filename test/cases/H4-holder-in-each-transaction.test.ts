@@ -51,3 +51,32 @@ test('one that was replaced is let into no transaction, whatever sessions it sti
     await Promise.all(connections.map((connection) => connection.close()))
   }
 })
+
+test('one that was let in cannot be replaced before its transaction ends', async () => {
+  await using database = await createDatabase()
+  const [setup, work] = [new Connection(database.url, 'setup'), new Connection(database.url, 'work')]
+  try {
+    const first = new Control(setup, 'app', 'first')
+    await migrateOwnSchema(setup, database.url)
+    await first.create('/app.db', 'public')
+    await setup.use((client) => client.query(`UPDATE slipway.control SET holder = 'first'`))
+    await first.refresh()
+    const admin = await database.connect()
+    await admin.query(`SET lock_timeout = '200ms'`)
+    const replace = async (): Promise<string> =>
+      await admin.query(`UPDATE slipway.control SET holder = 'second' WHERE migration = 'app'`).then(
+        () => 'replaced',
+        (error: { code: string }) => error.code,
+      )
+    for (const strength of ['update', 'share'] as const) {
+      await work.transaction(async (client) => {
+        await first.admit(client, strength)
+        // Otherwise its batch would be committed after the second one had read where to go on.
+        expect(await replace()).toBe('55P03')
+      })
+    }
+    expect(await replace()).toBe('replaced')
+  } finally {
+    await Promise.all([setup.close(), work.close()])
+  }
+})
