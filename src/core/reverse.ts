@@ -66,7 +66,14 @@ export type ReverseReadResult =
    * The tables on PostgreSQL are not those that the decision left (trap P9). Where it is not fatal it is told once a
    * process, what it may have changed is compared by itself, and the next read goes on.
    */
-  | { readonly kind: 'drift'; readonly reason: string; readonly fatal: boolean }
+  | {
+      readonly kind: 'drift'
+      /** Empty: nothing differs any more. */
+      readonly reason: string
+      readonly fatal: boolean
+      /** A table is not what the decision left; else what was changed is mended already. */
+      readonly altered: boolean
+    }
 
 export interface ReverseLag {
   readonly pending: number
@@ -177,6 +184,6 @@ export interface ReverseStream extends AsyncDisposable {
   unsafe(code: string, reason: string): Promise<void>
   /** Somebody changed the schema in a way that does not stop the way back. */
   told(reason: string): void
-  /** Everything was compared: what was in doubt is not any more, nor is a drift of the source. */
-  safe(): Promise<void>
+  /** These codes of `unsafe` do not hold any more. */
+  safe(codes: readonly string[]): Promise<void>
 }

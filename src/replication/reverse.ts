@@ -56,13 +56,27 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     if (result.kind === 'drift') {
       if (result.fatal) {
         await this.#stream.unsafe('drift', result.reason)
+        // Once it is taken back: what was rewritten meanwhile fired no trigger.
+        await this.#stream.unsafe(
+          'whole',
+          'every table is compared, since the tables on PostgreSQL were changed',
+        )
         throw new Failure({
           code: 'target_drift',
           message: `the tables on PostgreSQL are not those that were switched to: ${result.reason}`,
           remedy: 'Take the change of the schema back, or give the way back up: slipway finalize',
         })
       }
-      this.#stream.told(result.reason)
+      if (result.reason !== '') this.#stream.told(result.reason)
+      if (result.altered) await this.#stream.unsafe('schema', result.reason)
+      else await this.#stream.safe(['schema'])
+      if (bare && result.altered)
+        throw new Failure({
+          code: 'target_drift',
+          exit: 1,
+          message: result.reason,
+          remedy: 'See: slipway status',
+        })
       return await this.read(from, signal, bare)
     }
     return result
@@ -74,7 +88,7 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     this.#retries.took({ retry: [], quarantined: applied.quarantined })
     if (this.#whole) {
       this.#whole = false
-      await safe()
+      await safe(['recovered', 'source_drift', 'whole', 'drift'])
     }
     return applied
   }
