@@ -19,6 +19,7 @@ import { checkConfirmation } from './finalize.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import type { GuardDesk } from './guard-desk.ts'
 import type { Hooks } from './hooks.ts'
+import { displacedNow, starting, undone } from './switch-failures.ts'
 import { type Lead, leadDuring } from './underway.ts'
 
 /** What exists once the target is open. */
@@ -388,32 +389,4 @@ export class SwitchDesk {
     if (parts !== undefined) return parts
     throw starting()
   }
-}
-
-function starting(): Failure {
-  return new Failure({
-    code: 'starting',
-    status: 503,
-    message: 'the daemon is starting: the target is not connected yet',
-    remedy: 'Ask again in a moment.',
-  })
-}
-
-function undone(run: SwitchRun): Failure {
-  return new Failure({
-    code: 'undone',
-    status: 504,
-    exit: 1,
-    message: `the ${run.passage} was undone, and writes are open: ${run.reason ?? 'it did not come to its decision'}`,
-    remedy: run.remedy ?? 'Try again.',
-    facts: { run },
-  })
-}
-
-function displacedNow(run: SwitchRun): Failure {
-  return new Failure({
-    code: 'displaced',
-    policy: 'transient',
-    message: run.reason ?? 'another slipway has taken over',
-  })
 }
