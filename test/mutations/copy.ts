@@ -38,7 +38,7 @@ interface Report {
     readonly name: string
     readonly message: string
     readonly assertionResults: readonly {
-      readonly fullName: string
+      readonly title: string
       readonly status: string
       readonly failureMessages?: readonly string[] | null
     }[]
@@ -112,12 +112,13 @@ export class Copy implements Disposable {
     const file = report.testResults.find(
       ({ name }) => resolve(name) === join(realpathSync(this.#folder), test.file),
     )
-    const result = file?.assertionResults.find(({ fullName }) => fullName.endsWith(test.name))
-    if (result === undefined) return { test, state: 'absent', message: lineOf(file?.message ?? 'not run') }
-    const { status, failureMessages } = result
-    if (status === 'passed') return { test, state: 'passed', message: '' }
-    if (status === 'failed') return { test, state: 'failed', message: lineOf(failureMessages?.[0] ?? '') }
-    return { test, state: 'skipped', message: '' }
+    const results = file?.assertionResults.filter(({ title }) => title === test.name) ?? []
+    if (results.length === 0) return { test, state: 'absent', message: lineOf(file?.message ?? 'not run') }
+    const failed = results.find(({ status }) => status === 'failed')
+    if (failed !== undefined)
+      return { test, state: 'failed', message: lineOf(failed.failureMessages?.[0] ?? '') }
+    const passed = results.every(({ status }) => status === 'passed')
+    return { test, state: passed ? 'passed' : 'skipped', message: '' }
   }
 
   [Symbol.dispose](): void {
