@@ -164,6 +164,8 @@ export interface ReverseTarget {
   apply(batch: ReverseBatch, mends?: SourceDrift): Promise<ReverseApplied>
   /** Undefined where nobody but slipway changed the schema. */
   drift(tables: readonly TableSpec[]): SourceDrift | undefined
+  /** Closes again what a rebuild of a table has opened: its triggers went with it, the fence's too. */
+  shut(tables: readonly TableSpec[]): Promise<void>
   aside(limit: number): { readonly total: number; readonly entries: readonly ReverseAside[] }
   /** Every key that is set aside. */
   quarantined(): readonly KeySet[]

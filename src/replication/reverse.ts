@@ -38,7 +38,11 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     if (drift.harmless) {
       this.#whole = true
       told(`${drift.reason}, and the tables are as they were: everything is compared`)
-    } else await unsafe('source_drift', drift.reason)
+    } else {
+      // Before anything is told: until then both sides may be open.
+      await target.shut(tables)
+      await unsafe('source_drift', drift.reason)
+    }
   }
 
   async read(from: ReversePosition, signal: AbortSignal, bare: boolean): Promise<FlowRead<ReverseBatch>> {

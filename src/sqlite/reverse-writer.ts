@@ -12,8 +12,9 @@ import type {
   SourceDrift,
 } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
-import { closeFence, openFence } from './fence-sql.ts'
+import { closeFence, createFence, openFence } from './fence-sql.ts'
 import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
+import { changeOwnSchema } from './own-schema.ts'
 import { ReadAhead } from './reverse-ahead.ts'
 import { Checkpoints } from './reverse-checkpoint.ts'
 import { beginImmediate } from './reverse-lock.ts'
@@ -22,6 +23,7 @@ import { AsideRows, asideKeys, readAside, readPosition, refuseDrift, writePositi
 import type { Refusal } from './reverse-refusal.ts'
 import { TableWriter } from './reverse-table.ts'
 import { sourceDrift } from './source-drift.ts'
+import { isTable } from './triggers-aside.ts'
 
 /** A long batch lets others of this process run about this often. */
 const YIELD_MS = 40
@@ -78,6 +80,22 @@ export class ReverseWriter implements ReverseTarget, Disposable {
   drift(tables: readonly TableSpec[]): SourceDrift | undefined {
     const names = tables.map(({ name }) => name)
     return this.#observer.transaction(() => sourceDrift(this.#observer, names))()
+  }
+
+  async shut(tables: readonly TableSpec[]): Promise<void> {
+    const database = this.#writer
+    try {
+      await beginImmediate(database, this.#options.path)
+      // Only where PostgreSQL leads still.
+      readPosition(database)
+      const there = tables.filter(({ name }) => isTable(database, name)).map(({ name }) => name)
+      changeOwnSchema(database, () => createFence(database, there))
+      database.exec('COMMIT')
+    } catch (error) {
+      throw isSqliteError(error) ? sourceFailure(this.#options.path, error) : error
+    } finally {
+      if (database.inTransaction) database.exec('ROLLBACK')
+    }
   }
 
   async apply(batch: ReverseBatch, mends?: SourceDrift): Promise<ReverseApplied> {

@@ -197,10 +197,12 @@ abstract class Base {
   }
 }
 
-function noStream(): Failure {
+/** No change can begin or go on: nothing brings the lag to zero. */
+export function noStream(): Failure {
   return new Failure({
     code: 'no_stream',
     exit: 1,
+    status: 409,
     policy: 'transient',
     message: 'replication is being made ready again',
     remedy: 'Nothing to do: try again in a moment.',

@@ -1,43 +1,44 @@
-import type { StatusReport } from '../core/operator.ts'
-import type { SourceFence, SourceNotes } from '../core/switching.ts'
+import type { Authority, StatusReport } from '../core/operator.ts'
+import type { SourceNotes } from '../core/switching.ts'
 import type { ControlState } from '../postgres/control-state.ts'
 import type { SwitchWait } from '../switchover/coordinator.ts'
+import type { Lead } from './underway.ts'
 
 type Fence = StatusReport['fences'][number]
 
+const UNDECIDED = 'a change of authority is not decided yet'
+
+/** PostgreSQL as far as anybody can say now; `authority` may be none. */
+type Target = Pick<ControlState, 'phase' | 'pauses'> & Pick<Lead, 'authority'>
+
 /** Both engines as applications meet them; why, and until when where that has an end. */
 export function fencesOf(
-  control: ControlState | undefined,
-  fence: Pick<SourceFence, 'notes'> | undefined,
+  control: Target | undefined,
+  notes: SourceNotes | undefined,
   waiting: SwitchWait | undefined,
 ): Fence[] {
-  return [sqliteFence(fence, waiting), postgresGate(control)]
+  return [sqliteFence(control, notes, waiting), postgresGate(control)]
 }
 
-function postgresGate(control: ControlState | undefined): Fence {
-  const leads = control?.authority === 'postgres'
-  const pauses = leads ? control.pauses : []
+function postgresGate(control: Target | undefined): Fence {
+  const authority = control?.authority ?? 'sqlite'
+  const pauses = control !== undefined && authority === 'postgres' ? control.pauses : []
+  const closed = authority !== 'postgres' || pauses.length > 0
+  const by = { postgres: [], sqlite: ['SQLite has the authority'], none: [UNDECIDED] }[authority]
   return {
     engine: 'postgres',
-    closed: control?.phase !== 'finalized' && (!leads || pauses.length > 0),
-    reasons: leads ? pauses.map(({ reason }) => reason) : ['SQLite has the authority'],
+    closed: control?.phase !== 'finalized' && closed,
+    reasons: [...by, ...pauses.map(({ reason }) => reason)],
     until: endOf(pauses),
   }
 }
 
-function sqliteFence(fence: Pick<SourceFence, 'notes'> | undefined, waiting: SwitchWait | undefined): Fence {
-  let notes: SourceNotes | undefined
-  try {
-    notes = fence?.notes()
-  } catch {
-    // A file that cannot be read is told of by the stream.
-  }
-  const by =
-    notes?.authority === 'postgres'
-      ? ['PostgreSQL has the authority']
-      : notes?.authority === 'none'
-        ? [undecided(waiting)]
-        : []
+function sqliteFence(
+  control: Target | undefined,
+  notes: SourceNotes | undefined,
+  waiting: SwitchWait | undefined,
+): Fence {
+  const by = whyClosed(control?.authority, notes, waiting)
   const pauses = notes?.pauses ?? []
   return {
     engine: 'sqlite',
@@ -47,9 +48,26 @@ function sqliteFence(fence: Pick<SourceFence, 'notes'> | undefined, waiting: Swi
   }
 }
 
+/** By SQLite's own notes, and by what is known of PostgreSQL's. */
+function whyClosed(
+  authority: Authority | undefined,
+  notes: SourceNotes | undefined,
+  waiting: SwitchWait | undefined,
+): string[] {
+  if (notes === undefined || notes.authority === 'sqlite') return []
+  if (authority === 'none') return [undecided(waiting)]
+  if (authority === 'sqlite')
+    return [
+      notes.authority === 'none' ? undecided(waiting) : 'SQLite is about to be opened: it has the authority',
+    ]
+  if (authority === undefined && notes.authority === 'none') return [undecided(waiting)]
+  return ['PostgreSQL has the authority']
+}
+
 function undecided(waiting: SwitchWait | undefined): string {
-  const what = 'a change of authority is not decided yet'
-  return waiting === undefined ? what : `${what}: ${waiting.why}`
+  return waiting === undefined
+    ? UNDECIDED
+    : `${UNDECIDED}, since ${waiting.since.toISOString()}: ${waiting.why}`
 }
 
 function endOf(pauses: readonly { readonly until: Date }[]): string | null {

@@ -48,8 +48,10 @@ export class DaemonOperator implements Operator {
   }
 
   async lag(): Promise<LagReport> {
-    const { config, replicator, facts } = this.#deps
-    return await measureLag(config, replicator, facts())
+    const { config, replicator, facts, desk } = this.#deps
+    const lag = await measureLag(config, replicator, facts())
+    const { phase, authority } = desk.lead(lag)
+    return { ...lag, phase, authority }
   }
 
   async status(): Promise<StatusReport> {

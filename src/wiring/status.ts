@@ -18,7 +18,7 @@ interface StatusParts {
   readonly facts: ForwardFacts | undefined
   readonly target: { readonly server: string; readonly holder: string } | undefined
   readonly records: Pick<Records, 'tables'>
-  readonly desk: Pick<SwitchDesk, 'current' | 'fences' | 'waiting'>
+  readonly desk: Pick<SwitchDesk, 'current' | 'fences' | 'lead' | 'waiting'>
   readonly verify: VerifyReport
   readonly lag: LagReport
 }
@@ -43,7 +43,7 @@ export function statusOf({
   return {
     ...lag,
     version: version(),
-    epoch: control?.epoch ?? 0,
+    epoch: desk.lead(lag).epoch,
     source: {
       path: config.sqlitePath,
       journal_mode: facts?.source?.journalMode ?? '',

@@ -2,8 +2,9 @@ import type { Passage, Standing } from '../core/authority.ts'
 import type { Config } from '../core/config.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
-import type { StatusReport } from '../core/operator.ts'
+import type { LagReport, StatusReport } from '../core/operator.ts'
 import { NO_RUN, type SwitchRequest, type SwitchRun } from '../core/switch-run.ts'
+import type { SourceNotes } from '../core/switching.ts'
 import type { SwitchRuns } from '../postgres/switch-store.ts'
 import type { Replicator } from '../replication/replicator.ts'
 import { sleep } from '../runtime/retry.ts'
@@ -11,12 +12,15 @@ import type { SqliteFence } from '../sqlite/fence.ts'
 import { Coordinator, type Preparation } from '../switchover/coordinator.ts'
 import { checkOverrides, guardsOf, predictPause, refusalOf } from '../switchover/guards.ts'
 import { writeAuthority } from './authority-file.ts'
+import { noStream } from './conduct.ts'
 import type { ConductFactory } from './conduct-factory.ts'
 import { fencesOf } from './fences.ts'
 import { checkConfirmation } from './finalize.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import type { GuardDesk } from './guard-desk.ts'
 import type { Hooks } from './hooks.ts'
+import { displacedNow, starting, undone } from './switch-failures.ts'
+import { type Lead, leadDuring } from './underway.ts'
 
 /** What exists once the target is open. */
 export interface SwitchParts {
@@ -214,7 +218,28 @@ export class SwitchDesk {
 
   /** Both engines as applications meet them. */
   fences(): StatusReport['fences'] {
-    return fencesOf(this.#deps.facts()?.control, this.#deps.parts()?.fence, this.#coordinator.waiting)
+    const control = this.#deps.facts()?.control
+    const notes = this.#notes()
+    const lead = control && leadDuring(this.current, notes?.authority === 'none', control)
+    return fencesOf(control && { ...control, ...lead }, notes, this.#coordinator.waiting)
+  }
+
+  /** `measured`: by what was read last; where nothing was, SQLite's notes tell who leads. */
+  lead(measured: Pick<LagReport, 'phase' | 'authority'>): Lead {
+    const control = this.#deps.facts()?.control
+    const notes = this.#notes()
+    const { phase } = measured
+    const { authority = measured.authority, epoch = 0 } = control ?? notes ?? {}
+    return leadDuring(this.current, notes?.authority === 'none', { phase, authority, epoch })
+  }
+
+  /** Undefined while the file cannot be read, which the stream tells of. */
+  #notes(): SourceNotes | undefined {
+    try {
+      return this.#deps.parts()?.fence.notes()
+    } catch {
+      return undefined
+    }
   }
 
   /** Who leads, for applications that follow the file; at each start and after each change. */
@@ -267,15 +292,17 @@ export class SwitchDesk {
 
   /**
    * Just after a change the stream has the other direction yet: nothing could be measured, and a change that began then
-   * would wait for a lag that nobody brings to zero. Where it does not come the guards say why.
+   * would wait for a lag that nobody brings to zero. Throws Failure `no_stream` where it does not come.
    */
   async #streaming(passage: Passage, signal: AbortSignal): Promise<void> {
     const direction = passage === 'switchover' ? 'forward' : 'reverse'
     const until = Date.now() + STREAM_MS
     for (;;) {
       const { stream, state, loop } = this.#deps.replicator.view
+      // The guards say what is in the way.
       if (state !== 'running' || (stream?.direction === direction && loop.applied !== undefined)) return
-      if (Date.now() > until || signal.aborted) return
+      signal.throwIfAborted()
+      if (Date.now() > until) throw noStream()
       await sleep(LOOK_MS, signal)
     }
   }
@@ -362,32 +389,4 @@ export class SwitchDesk {
     if (parts !== undefined) return parts
     throw starting()
   }
-}
-
-function starting(): Failure {
-  return new Failure({
-    code: 'starting',
-    status: 503,
-    message: 'the daemon is starting: the target is not connected yet',
-    remedy: 'Ask again in a moment.',
-  })
-}
-
-function undone(run: SwitchRun): Failure {
-  return new Failure({
-    code: 'undone',
-    status: 504,
-    exit: 1,
-    message: `the ${run.passage} was undone, and writes are open: ${run.reason ?? 'it did not come to its decision'}`,
-    remedy: run.remedy ?? 'Try again.',
-    facts: { run },
-  })
-}
-
-function displacedNow(run: SwitchRun): Failure {
-  return new Failure({
-    code: 'displaced',
-    policy: 'transient',
-    message: run.reason ?? 'another slipway has taken over',
-  })
 }

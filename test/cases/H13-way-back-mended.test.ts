@@ -64,3 +64,17 @@ test('a moved table that was altered makes the way back unsafe, and safe again o
   await pass(scenario, 'rollback')
   expect((await scenario.compare()).differences).toEqual([])
 }, 120_000)
+
+test('a table that is rebuilt loses the fence with its triggers, and is closed again', async () => {
+  await using scenario = await Scenario.replicating({ source: SOURCE, exclude: ['heard'] })
+  await pass(scenario, 'switchover')
+  await execute(scenario.path, [
+    'CREATE TABLE rebuilt (id INTEGER PRIMARY KEY, v TEXT, added TEXT)',
+    'INSERT INTO rebuilt (id, v) SELECT id, v FROM t',
+    'DROP TABLE t',
+    'ALTER TABLE rebuilt RENAME TO t',
+  ])
+  await toldSafe(scenario, false)
+  const [outcome] = await scenario.attempt(["INSERT INTO t (v) VALUES ('a second writer')"])
+  expect(outcome?.error?.message).toContain('PostgreSQL leads')
+}, 120_000)

@@ -52,10 +52,10 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/wiring/conduct.ts',
-        from: `    await this.holdLoop()
-    await this.locked(signal)`,
-        to: `    await this.holdLoop()
-    signal.throwIfAborted()`,
+        from: `    await this.locked(signal)
+    this.pauseFrom = performance.now()`,
+        to: `    signal.throwIfAborted()
+    this.pauseFrom = performance.now()`,
       },
     ],
     tests: [S1],
@@ -124,7 +124,13 @@ export const MUTATIONS: readonly Mutation[] = [
     decided: 'settling',`,
       },
     ],
-    tests: [EVERY_WORLD],
+    tests: [
+      EVERY_WORLD,
+      {
+        file: 'test/cases/H3-lost-and-late-decisions.test.ts',
+        name: 'of a switchover in a server process that is stopped: both sides stay closed, and it is said why',
+      },
+    ],
   },
   {
     code: 'token-not-asked',
@@ -324,6 +330,23 @@ export const MUTATIONS: readonly Mutation[] = [
     tests: [
       fenced('a coordinator that slept does not open the fence of its successor'),
       fenced('lower and lead refuse another attempt, and change nothing'),
+    ],
+  },
+  {
+    code: 'fence-of-another-lowered',
+    what: 'an undo lowers whatever fence it finds when it has the write lock',
+    edits: [
+      {
+        file: 'src/wiring/conduct.ts',
+        from: `from: { authority: 'none', epoch, attempt: own }, epoch: epoch - 1`,
+        to: `from: { authority: 'none', epoch, attempt: own < 0 ? own : attempt }, epoch: epoch - 1`,
+      },
+    ],
+    tests: [
+      {
+        file: 'test/switchover/fence-of-another.test.ts',
+        name: 'a fence that was raised meanwhile is not lowered',
+      },
     ],
   },
   {
