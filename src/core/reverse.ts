@@ -66,7 +66,14 @@ export type ReverseReadResult =
    * The tables on PostgreSQL are not those that the decision left (trap P9). Where it is not fatal it is told once a
    * process, what it may have changed is compared by itself, and the next read goes on.
    */
-  | { readonly kind: 'drift'; readonly reason: string; readonly fatal: boolean }
+  | {
+      readonly kind: 'drift'
+      /** Empty: nothing differs any more. */
+      readonly reason: string
+      readonly fatal: boolean
+      /** A table is not what the decision left; else what was changed is mended already. */
+      readonly altered: boolean
+    }
 
 export interface ReverseLag {
   readonly pending: number
@@ -82,6 +89,11 @@ export interface ReverseExtras {
    * aside can be let go: as gone where PostgreSQL does not have it, else by a patch, without values where it is equal.
    */
   readonly also?: readonly KeySet[] | undefined
+  /**
+   * Rows set aside, asked for where a batch has changes: those of its tables are told as `also` tells. A change may have
+   * made one equal or taken it away, or taken away what it collided with, and nothing else would say so.
+   */
+  readonly watched?: (() => readonly KeySet[]) | undefined
   /**
    * Names in the source of tables that are compared whole: after TRUNCATE, or when in doubt. Where every table is
    * named, the position that is read from proves nothing and need not: that is the way on from `forgotten`.
@@ -128,15 +140,32 @@ export interface ReverseApplied {
   readonly quarantined: number
 }
 
+/** Somebody else changed SQLite's schema while PostgreSQL leads: DDL passes the fence (trap H13). */
+export interface SourceDrift {
+  /** SQLite's schema_version. */
+  readonly version: string
+  /**
+   * Each moved table is fenced and spelled as it was: after VACUUM, ANALYZE, a table of somebody else. Its rows may have
+   * other rowids, or be others where it was made anew, which a comparison of all of it mends.
+   */
+  readonly harmless: boolean
+  readonly reason: string
+}
+
 export interface ReverseTarget {
   /** Stored in SQLite; throws a Failure where PostgreSQL does not lead by SQLite's notes. */
   position(): ReversePosition
   /**
    * One transaction: admitted by SQLite's notes (authority, epoch, `batch.from`), the fence lowered inside it, rows,
    * what is set aside, position and token. Durable when it resolves. A key that is gone, or whose patch fits, is not
-   * set aside any more; a patch without values says that SQLite's row is as it should be.
+   * set aside any more; a patch without values says that SQLite's row is as it should be. `mends`: the batch compares
+   * every table as this drift left it, which is noted as known; any other one throws a Failure `source_drift`.
    */
-  apply(batch: ReverseBatch): Promise<ReverseApplied>
+  apply(batch: ReverseBatch, mends?: SourceDrift): Promise<ReverseApplied>
+  /** Undefined where nobody but slipway changed the schema. */
+  drift(tables: readonly TableSpec[]): SourceDrift | undefined
+  /** Closes again what a rebuild of a table has opened: its triggers went with it, the fence's too. */
+  shut(tables: readonly TableSpec[]): Promise<void>
   aside(limit: number): { readonly total: number; readonly entries: readonly ReverseAside[] }
   /** Every key that is set aside. */
   quarantined(): readonly KeySet[]
@@ -157,6 +186,6 @@ export interface ReverseStream extends AsyncDisposable {
   unsafe(code: string, reason: string): Promise<void>
   /** Somebody changed the schema in a way that does not stop the way back. */
   told(reason: string): void
-  /** Everything was compared: what was in doubt is not any more. */
-  safe(): Promise<void>
+  /** These codes of `unsafe` do not hold any more. */
+  safe(codes: readonly string[]): Promise<void>
 }

@@ -33,6 +33,8 @@ export interface Drift {
   readonly what: string
   /** True where rows can no longer be read as the plan says. */
   readonly fatal: boolean
+  /** The table is what it was; its rows may not be, and are compared. */
+  readonly past?: true
 }
 
 /**
@@ -113,7 +115,11 @@ function shapeDrift(name: string, was: Shape, is: Shape, moved: ReadonlySet<stri
         fatal: false,
       })
     else if (now.written !== old.written)
-      drift.push({ what: `${what} was altered, and its values may have been rewritten`, fatal: false })
+      drift.push({
+        what: `${what} was altered, and its values may have been rewritten`,
+        fatal: false,
+        past: true,
+      })
   }
   for (const column of Object.keys(is.columns))
     if (!(column in was.columns)) drift.push({ what: `${name} has a new column ${column}`, fatal: false })

@@ -44,6 +44,8 @@ export function isExpected(shape: Shape, { fingerprint, marks }: Expected): bool
 export interface DriftFound {
   readonly reasons: readonly string[]
   readonly fatal: boolean
+  /** A table is not what the decision left. */
+  readonly altered: boolean
 }
 
 /**
@@ -59,7 +61,7 @@ export async function mendDrift(
   const expected = await readExpected(client, id)
   const fingerprint = await targetFingerprint(client, tables)
   const drifts = expected.decided === '' ? [] : targetDrift(expected.decided, fingerprint, tables)
-  if (drifts.some(({ fatal }) => fatal)) return { reasons: reasonsOf(drifts), fatal: true }
+  if (drifts.some(({ fatal }) => fatal)) return { reasons: reasonsOf(drifts), fatal: true, altered: true }
   const known = (await storedMarks(client, id)) !== undefined
   const doubtful = await installReverseCapture(client, id, tables)
   if (expected.fingerprint !== '') {
@@ -75,7 +77,11 @@ export async function mendDrift(
   }
   // What was never installed cannot have been touched.
   const touched = known ? doubtful.map((name) => `the triggers that capture ${name} were changed`) : []
-  return { reasons: [...reasonsOf(drifts), ...touched], fatal: false }
+  return {
+    reasons: [...reasonsOf(drifts), ...touched],
+    fatal: false,
+    altered: drifts.some(({ past }) => past !== true),
+  }
 }
 
 /** The first of them: a rebuilt schema differs everywhere. */

@@ -45,6 +45,8 @@ export interface ReverseReaderOptions {
   readonly holder: string
   readonly epoch: number
   readonly tables: readonly TableSpec[]
+  /** Drift that is known, of an earlier process. */
+  readonly told?: string | undefined
   readonly retentionSeconds: number
   readonly pruneEveryMs: number
 }
@@ -62,7 +64,7 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
   readonly #pages: ReversePages
   readonly #wake: ReverseWake
   readonly #tokens = new TokenMaker()
-  readonly #told = new Set<string>()
+  #told: string
   #batch: StoredBatch | undefined
   #last: ReversePosition | undefined
   #batches = 0
@@ -70,6 +72,7 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
 
   constructor(options: ReverseReaderOptions) {
     this.#options = options
+    this.#told = options.told ?? ''
     this.#pages = new ReversePages(options.connection, options.migration, options.tables)
     this.#wake = new ReverseWake(options.listener, options.id)
     this.#pruneAt = Date.now() + options.pruneEveryMs
@@ -112,12 +115,12 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
           continue
         }
       }
-      const { reasons, fatal } = await this.#mend()
+      const { reasons, fatal, altered } = await this.#mend()
       const told = reasons.join('; ')
-      if (fatal) return { kind: 'drift', reason: told, fatal }
-      if (told !== '' && !this.#told.has(told)) {
-        this.#told.add(told)
-        return { kind: 'drift', reason: told, fatal }
+      if (fatal) return { kind: 'drift', reason: told, fatal, altered }
+      if (told !== this.#told) {
+        this.#told = told
+        return { kind: 'drift', reason: told, fatal, altered }
       }
     }
     throw new Failure({
@@ -215,7 +218,13 @@ export class ReverseReader implements ReverseSource, AsyncDisposable {
           return 'drift'
         }
         const changed = new Map(found.map(({ tbl, ...row }) => [tbl as string, row as Changed]))
-        const parts = await this.#pages.compute(client, { ...work, id, from, snapshot, changed })
+        const { extras } = work
+        const watched = (extras.watched?.() ?? []).filter(({ table }) => changed.has(table))
+        const told = { ...extras, also: [...(extras.also ?? []), ...watched] }
+        const parts = await this.#pages.compute(client, {
+          ...work,
+          ...{ extras: told, id, from, snapshot, changed },
+        })
         const { token, earlier } = this.#tokens.next(stored, connection.generation)
         await client.query('UPDATE slipway.token SET token = $2, earlier = $3 WHERE migration = $1', [
           migration,

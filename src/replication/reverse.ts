@@ -1,5 +1,5 @@
 import { Failure } from '../core/errors.ts'
-import type { ReverseBatch, ReversePosition, ReverseStream } from '../core/reverse.ts'
+import type { ReverseBatch, ReversePosition, ReverseStream, SourceDrift } from '../core/reverse.ts'
 import type { Flow, FlowApplied, FlowRead } from './loop.ts'
 import type { Retries } from './retries.ts'
 
@@ -10,6 +10,8 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
   readonly #retries: Retries
   /** Everything is compared with the next batch. */
   #whole: boolean
+  /** What somebody did to SQLite's schema, as it was last told. */
+  #drift: SourceDrift | undefined
 
   constructor(stream: ReverseStream, retries: Retries) {
     this.#stream = stream
@@ -26,13 +28,29 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     return { at: target.position(), quarantined: target.aside(0).total }
   }
 
-  async attend(): Promise<undefined> {}
+  /** Told at once, whether or not a change is to be brought back. */
+  async attend(): Promise<undefined> {
+    const { target, tables, told, unsafe } = this.#stream
+    const drift = target.drift(tables)
+    if (drift?.version === this.#drift?.version) return
+    this.#drift = drift
+    if (drift === undefined) return
+    if (drift.harmless) {
+      this.#whole = true
+      told(`${drift.reason}, and the tables are as they were: everything is compared`)
+    } else {
+      // Before anything is told: until then both sides may be open.
+      await target.shut(tables)
+      await unsafe('source_drift', drift.reason)
+    }
+  }
 
   async read(from: ReversePosition, signal: AbortSignal, bare: boolean): Promise<FlowRead<ReverseBatch>> {
     const { source, target, images, tables } = this.#stream
     const also = bare ? [] : await this.#retries.next(target)
     const whole = this.#whole ? tables.map((table) => table.name) : undefined
-    const result = await source.read(from, images, signal, { also, whole })
+    const watched = bare ? undefined : () => target.quarantined()
+    const result = await source.read(from, images, signal, { also, whole, watched })
     if (result.kind === 'forgotten') {
       // Said loudly: PostgreSQL accepted these writes, and it has lost them.
       await this.#stream.unsafe('target_forgot', result.reason)
@@ -42,13 +60,27 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     if (result.kind === 'drift') {
       if (result.fatal) {
         await this.#stream.unsafe('drift', result.reason)
+        // Once it is taken back: what was rewritten meanwhile fired no trigger.
+        await this.#stream.unsafe(
+          'whole',
+          'every table is compared, since the tables on PostgreSQL were changed',
+        )
         throw new Failure({
           code: 'target_drift',
           message: `the tables on PostgreSQL are not those that were switched to: ${result.reason}`,
           remedy: 'Take the change of the schema back, or give the way back up: slipway finalize',
         })
       }
-      this.#stream.told(result.reason)
+      if (result.reason !== '') this.#stream.told(result.reason)
+      if (result.altered) await this.#stream.unsafe('schema', result.reason)
+      else await this.#stream.safe(['schema'])
+      if (bare && result.altered)
+        throw new Failure({
+          code: 'target_drift',
+          exit: 1,
+          message: result.reason,
+          remedy: 'See: slipway status',
+        })
       return await this.read(from, signal, bare)
     }
     return result
@@ -56,11 +88,11 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
 
   async apply(batch: ReverseBatch): Promise<FlowApplied> {
     const { target, safe } = this.#stream
-    const applied = await target.apply(batch)
+    const applied = await target.apply(batch, this.#whole ? this.#drift : undefined)
     this.#retries.took({ retry: [], quarantined: applied.quarantined })
     if (this.#whole) {
       this.#whole = false
-      await safe()
+      await safe(['recovered', 'source_drift', 'whole', 'drift'])
     }
     return applied
   }

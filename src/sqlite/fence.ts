@@ -23,6 +23,7 @@ import { isSqliteError, openReader, type Sqlite, sourceFailure } from './open.ts
 import { asciiLower, changeOwnSchema, foreignChanges } from './own-schema.ts'
 import { forgetAside } from './reverse-notes.ts'
 import { raiseSequences } from './sequences.ts'
+import { shapeHash } from './source-drift.ts'
 import { readAside, readTriggers, restoreTriggers, setTriggersAside } from './triggers-aside.ts'
 import { commitAndRetake, openLocker, takeWriteLock } from './write-lock.ts'
 
@@ -161,6 +162,7 @@ class HeldLock implements SourceLock {
       this.#close(this.#all())
       writeNotes(this.#database, {
         ...written({ authority: 'none', epoch, attempt }),
+        shape: shapeHash(this.#database, this.#tables()),
         fence: STANDING,
         fence_text: `slipway: writes are closed here while PostgreSQL takes over (epoch ${epoch}, undecided): try again in a moment`,
       })
@@ -189,6 +191,7 @@ class HeldLock implements SourceLock {
         ...pauseNotes(pauses),
         fence: '0',
         fence_text: undefined,
+        shape: undefined,
         position: undefined,
         token: undefined,
       })
@@ -210,6 +213,8 @@ class HeldLock implements SourceLock {
       if (from.authority === 'sqlite' || !this.notes.closed) this.#close(this.#moved().there)
       writeNotes(this.#database, {
         ...written({ authority: 'postgres', epoch, attempt }),
+        // Of a fence that was raised before, the shape is known since then.
+        ...(from.authority === 'sqlite' ? { shape: shapeHash(this.#database, this.#tables()) } : {}),
         // It was for the side that led, and must not come back with a rollback.
         ...pauseNotes([]),
         fence: STANDING,

@@ -2,7 +2,7 @@
  * Slipway's notes in the source: rows of `_slipway_control`, each written in the transaction that does what it tells.
  * `authority`, `epoch`, `attempt`: who leads. `fence`: until when the triggers refuse, 0 or STANDING; `pause`: the same
  * for pauses by people, ms since 1970; `fence_text`, `pause_text`: what they then say. `pauses`: JSON, reason → ms.
- * `aside`: JSON, triggers that are set aside. `position`, `token`: where the way back stands.
+ * `aside`: JSON, triggers that are set aside. `shape`: hash of the moved tables as they were fenced. `position`, `token`: where the way back stands.
  */
 import { FIRST_NOTES, type Notes } from '../core/authority.ts'
 import { Failure } from '../core/errors.ts'

@@ -41,14 +41,20 @@ export function writePosition(database: Sqlite, { snapshot, token }: ReversePosi
   setNote(database, 'token', token)
 }
 
-/** Throws a Failure `source_drift` where somebody else changed the schema since slipway noted it (trap H13). */
-export function refuseDrift(database: Sqlite): void {
+/**
+ * Throws a Failure `source_drift` where somebody else changed the schema since slipway noted it (trap H13), but for the
+ * change that is being mended: that is known from now on.
+ */
+export function refuseDrift(database: Sqlite, mended: string | undefined): void {
   const version = String(database.pragma('schema_version', { simple: true }))
   const noted = note(database, 'schema_version')
   if (version === noted) return
-  throw drifted(
-    `the schema of the source was changed (schema_version ${version}, expected ${noted ?? 'none'})`,
-  )
+  if (version !== mended) {
+    throw drifted(
+      `the schema of the source was changed (schema_version ${version}, expected ${noted ?? 'none'})`,
+    )
+  }
+  setNote(database, 'schema_version', version)
 }
 
 const PREFIX = 'aside/'

@@ -9,10 +9,12 @@ import type {
   ReversePosition,
   ReverseTarget,
   RowPatch,
+  SourceDrift,
 } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
-import { closeFence, openFence } from './fence-sql.ts'
+import { closeFence, createFence, openFence } from './fence-sql.ts'
 import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
+import { changeOwnSchema } from './own-schema.ts'
 import { ReadAhead } from './reverse-ahead.ts'
 import { Checkpoints } from './reverse-checkpoint.ts'
 import { beginImmediate } from './reverse-lock.ts'
@@ -20,6 +22,8 @@ import { Moves } from './reverse-moves.ts'
 import { AsideRows, asideKeys, readAside, readPosition, refuseDrift, writePosition } from './reverse-notes.ts'
 import type { Refusal } from './reverse-refusal.ts'
 import { TableWriter } from './reverse-table.ts'
+import { sourceDrift } from './source-drift.ts'
+import { isTable } from './triggers-aside.ts'
 
 /** A long batch lets others of this process run about this often. */
 const YIELD_MS = 40
@@ -73,14 +77,39 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     return asideKeys(this.#observer)
   }
 
-  async apply(batch: ReverseBatch): Promise<ReverseApplied> {
+  drift(tables: readonly TableSpec[]): SourceDrift | undefined {
+    const names = tables.map(({ name }) => name)
+    return this.#observer.transaction(() => sourceDrift(this.#observer, names))()
+  }
+
+  async shut(tables: readonly TableSpec[]): Promise<void> {
+    const database = this.#writer
+    try {
+      await beginImmediate(database, this.#options.path)
+      // Only where PostgreSQL leads still.
+      readPosition(database)
+      const there = tables.filter(({ name }) => isTable(database, name)).map(({ name }) => name)
+      changeOwnSchema(database, () => createFence(database, there))
+      database.exec('COMMIT')
+    } catch (error) {
+      throw isSqliteError(error) ? sourceFailure(this.#options.path, error) : error
+    } finally {
+      if (database.inTransaction) database.exec('ROLLBACK')
+    }
+  }
+
+  async apply(batch: ReverseBatch, mends?: SourceDrift): Promise<ReverseApplied> {
     const database = this.#writer
     try {
       // Most of it is there before the lock is taken: a slow PostgreSQL must not hold SQLite's.
       await using ahead = await ReadAhead.of(batch.tables)
       await beginImmediate(database, this.#options.path)
       this.#breathed = Date.now()
-      const applied = await this.#applyInTransaction(batch, ahead)
+      const applied = await this.#applyInTransaction(
+        batch,
+        ahead,
+        mends?.harmless ? mends.version : undefined,
+      )
       database.exec('COMMIT')
       this.#checkpoints.maybe()
       return applied
@@ -91,10 +120,14 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     }
   }
 
-  async #applyInTransaction(batch: ReverseBatch, ahead: ReadAhead): Promise<ReverseApplied> {
+  async #applyInTransaction(
+    batch: ReverseBatch,
+    ahead: ReadAhead,
+    mended: string | undefined,
+  ): Promise<ReverseApplied> {
     const database = this.#writer
     refuseMoved(batch.from, readPosition(database))
-    refuseDrift(database)
+    refuseDrift(database, mended)
     openFence(database)
     const aside = new AsideRows(database)
     const perTable: ReverseApplied['perTable'][number][] = []

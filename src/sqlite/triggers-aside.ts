@@ -108,7 +108,7 @@ function refuseBroken(database: Sqlite, { table, column, triggers }: Suspect): v
   throw notRestored(database, names.join(', '), error)
 }
 
-function isTable(database: Sqlite, name: string): boolean {
+export function isTable(database: Sqlite, name: string): boolean {
   return (
     database
       .prepare(`SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE`)

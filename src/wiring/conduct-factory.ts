@@ -17,7 +17,7 @@ import type { TargetSession } from './session.ts'
 const AT_FIRST_MS = 15
 const DOUBLES_EVERY_MS = 200
 /** And no more than this part of the pause. */
-const SHARE = 0.25
+const SHARE = 0.4
 /** As long as no batch was seen, so few changes are drained in no time. */
 const FEW = 200
 

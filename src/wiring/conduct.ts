@@ -100,7 +100,7 @@ abstract class Base {
   async undo(): Promise<'undone' | 'decided' | 'displaced'> {
     // Nobody waits for an answer that may not come. Where the fence stands, those who are parked would only meet it: they
     // are spared that for as long as an answer usually takes.
-    if (this.lock?.notes.closed !== true) this.drop()
+    if (this.passage === 'rollback' || this.lock?.notes.closed !== true) this.drop()
     const parked = setTimeout(() => this.drop(), PARKED_MS)
     try {
       const open = this.decision
@@ -119,8 +119,12 @@ abstract class Base {
 
   /** Once it is decided, by this process or by one that is gone. */
   protected async finished(lock: SourceLock): Promise<void> {
-    await lock.commit()
-    this.drop()
+    try {
+      await lock.commit()
+    } finally {
+      // What was not committed is made again, in a transaction that is known to be whole.
+      this.drop()
+    }
   }
 
   /** The decision's COMMIT, sent once. */
@@ -193,10 +197,12 @@ abstract class Base {
   }
 }
 
-function noStream(): Failure {
+/** No change can begin or go on: nothing brings the lag to zero. */
+export function noStream(): Failure {
   return new Failure({
     code: 'no_stream',
     exit: 1,
+    status: 409,
     policy: 'transient',
     message: 'replication is being made ready again',
     remedy: 'Nothing to do: try again in a moment.',
@@ -312,8 +318,14 @@ export class RollbackConduct extends Base implements Conduct {
       const used = await this.deps.usedByPostgres()
       const stood = await this.deps.start()
       const lock = await this.locked(signal)
-      requireStanding(lock.notes, stood)
-      this.#prepare(lock, used)
+      try {
+        requireStanding(lock.notes, stood)
+        this.#prepare(lock, used)
+      } catch (error) {
+        // A lock that is held when this is tried again is one with everything prepared.
+        this.drop()
+        throw error
+      }
     }
     await this.finished(await this.locked(signal))
     await crashPoint('rollback.settle_committed')

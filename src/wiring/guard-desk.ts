@@ -5,8 +5,11 @@ import type { GuardFacts } from '../core/guard-facts.ts'
 import type { SourceTable } from '../core/source-schema.ts'
 import type { SwitchRequest } from '../core/switch-run.ts'
 import type { TableSpec } from '../core/table.ts'
+import type { Connection } from '../postgres/connection.ts'
+import { type Drift, targetDrift, targetFingerprint } from '../postgres/fingerprint.ts'
 import { quarantineBlocking } from '../postgres/quarantine.ts'
 import { captureMarks, storedMarks } from '../postgres/reverse-capture.ts'
+import { readExpected } from '../postgres/reverse-drift.ts'
 import { reverseRights } from '../postgres/reverse-rights.ts'
 import type { SwitchRuns } from '../postgres/switch-store.ts'
 import type { Replicator } from '../replication/replicator.ts'
@@ -97,6 +100,8 @@ export class GuardDesk {
     const reverse = view.stream?.direction === 'reverse' ? view.stream : undefined
     const forward = view.stream?.direction === 'forward' ? view.stream : undefined
     const lag = await measureLag(config, replicator, facts)
+    const targetDrifts = passage === 'rollback' ? driftsOf(connection, id, tables) : Promise.resolve([])
+    targetDrifts.catch(() => undefined)
     return await gatherFacts({
       config,
       passage,
@@ -125,15 +130,22 @@ export class GuardDesk {
         for (const { table } of entries) counts.set(table, (counts.get(table) ?? 0) + 1)
         return [...counts].map(([table, rows]) => ({ table, rows }))
       },
-      drift: () => {
-        if (reverse !== undefined) return []
+      drift: async () => {
+        if (reverse !== undefined)
+          return (await targetDrifts).filter(({ fatal }) => fatal).map(({ what }) => what)
         const dirty = [...(forward?.dirty ?? control.dirty)].map(([table, reason]) => `${table}: ${reason}`)
         const at = view.loop.applied
         const goesOn =
           forward !== undefined && at !== undefined && 'seq' in at && forward.source.lag(at).continuous
         return goesOn ? dirty : [...dirty, 'the changelog does not go on from what was applied']
       },
-      unsafe: () => control.unsafe,
+      unsafe: async () => {
+        // As it is now: the stream may not have come to it yet.
+        const { schema: _, ...noted } = Object.fromEntries(control.unsafe)
+        const altered = (await targetDrifts).filter(({ fatal, past }) => !fatal && past !== true)
+        const schema = altered.map(({ what }) => what).join('; ')
+        return new Map(Object.entries(schema === '' ? noted : { ...noted, schema }))
+      },
       reverseCapture: async () =>
         await connection.use(async (client) => {
           const [made, now] = [await storedMarks(client, id), await captureMarks(client, tables)]
@@ -164,4 +176,16 @@ export class GuardDesk {
       reader.close()
     }
   }
+}
+
+/** How the tables on PostgreSQL differ from what the decision left, now. */
+async function driftsOf(
+  connection: Connection,
+  id: number,
+  tables: readonly TableSpec[],
+): Promise<readonly Drift[]> {
+  return await connection.use(async (client) => {
+    const { decided } = await readExpected(client, id)
+    return decided === '' ? [] : targetDrift(decided, await targetFingerprint(client, tables), tables)
+  })
 }

@@ -79,6 +79,7 @@ export class ReverseFactory {
         holder: target.control.holder,
         epoch: control.epoch,
         tables: control.tables,
+        told: control.unsafe.get('schema'),
         retentionSeconds: config.changelogRetentionSeconds,
         pruneEveryMs: PRUNE_EVERY_MS,
       }),
@@ -108,14 +109,14 @@ export class ReverseFactory {
       target: writer,
       images,
       phase: control.phase,
-      doubt: control.unsafe.get('recovered'),
+      doubt: control.unsafe.get('recovered') ?? control.unsafe.get('whole'),
       unsafe: async (code, reason) => {
         warn(`a rollback is not safe: ${reason}`)
         await noteUnsafe(target.connection, target.control, code, reason)
         await refresh()
       },
-      safe: async () => {
-        await noteUnsafe(target.connection, target.control, 'recovered', undefined)
+      safe: async (codes) => {
+        for (const code of codes) await noteUnsafe(target.connection, target.control, code, undefined)
         await refresh()
       },
       told: (reason) => warn(reason),

@@ -11,12 +11,14 @@ import type { SqliteFence } from '../sqlite/fence.ts'
 import { Coordinator, type Preparation } from '../switchover/coordinator.ts'
 import { checkOverrides, guardsOf, predictPause, refusalOf } from '../switchover/guards.ts'
 import { writeAuthority } from './authority-file.ts'
+import { noStream } from './conduct.ts'
 import type { ConductFactory } from './conduct-factory.ts'
 import { checkConfirmation } from './finalize.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import type { GuardDesk } from './guard-desk.ts'
 import type { Hooks } from './hooks.ts'
 import { Lookout } from './lookout.ts'
+import { displacedNow, starting, undone } from './switch-failures.ts'
 
 /** What exists once the target is open. */
 export interface SwitchParts {
@@ -269,15 +271,17 @@ export class SwitchDesk {
 
   /**
    * Just after a change the stream has the other direction yet: nothing could be measured, and a change that began then
-   * would wait for a lag that nobody brings to zero. Where it does not come the guards say why.
+   * would wait for a lag that nobody brings to zero. Throws Failure `no_stream` where it does not come.
    */
   async #streaming(passage: Passage, signal: AbortSignal): Promise<void> {
     const direction = passage === 'switchover' ? 'forward' : 'reverse'
     const until = Date.now() + STREAM_MS
     for (;;) {
       const { stream, state, loop } = this.#deps.replicator.view
+      // The guards say what is in the way.
       if (state !== 'running' || (stream?.direction === direction && loop.applied !== undefined)) return
-      if (Date.now() > until || signal.aborted) return
+      signal.throwIfAborted()
+      if (Date.now() > until) throw noStream()
       await sleep(LOOK_MS, signal)
     }
   }
@@ -292,7 +296,6 @@ export class SwitchDesk {
     await parts.refresh()
     const { phase, authority, epoch } = this.#control()
     replicator.entered(phase)
-    if (run.state === 'done') replicator.turn()
     await this.tellAuthority()
     if (run.state === 'done') hooks.tell(`after_${run.passage}`, { phase, authority, epoch })
     observer.switched(run)
@@ -365,32 +368,4 @@ export class SwitchDesk {
     if (parts !== undefined) return parts
     throw starting()
   }
-}
-
-function starting(): Failure {
-  return new Failure({
-    code: 'starting',
-    status: 503,
-    message: 'the daemon is starting: the target is not connected yet',
-    remedy: 'Ask again in a moment.',
-  })
-}
-
-function undone(run: SwitchRun): Failure {
-  return new Failure({
-    code: 'undone',
-    status: 504,
-    exit: 1,
-    message: `the ${run.passage} was undone, and writes are open: ${run.reason ?? 'it did not come to its decision'}`,
-    remedy: run.remedy ?? 'Try again.',
-    facts: { run },
-  })
-}
-
-function displacedNow(run: SwitchRun): Failure {
-  return new Failure({
-    code: 'displaced',
-    policy: 'transient',
-    message: run.reason ?? 'another slipway has taken over',
-  })
 }

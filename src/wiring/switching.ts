@@ -31,11 +31,23 @@ interface SwitchingDeps {
   readonly signal: AbortSignal
 }
 
+/** Sentences that are remembered, so that they are not told again. */
+const MOST_TOLD = 1_000
+
 /** The parts of a change of authority, and the streams of both directions. */
 export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; streams: Streams } {
   const { config, target, factory, replicator, verifier, observer, desk, signal } = deps
   const { facts } = factory
   const { connection, control } = target
+  const warn = (text: string): void => observer.warn(text)
+  // What is so at each change of authority is told at the first one.
+  const told = new Set<string>()
+  const warnOnce = (text: string): void => {
+    if (told.has(text)) return
+    if (told.size >= MOST_TOLD) told.clear()
+    told.add(text)
+    warn(text)
+  }
   const fence = new SqliteFence({
     path: config.sqlitePath,
     tables: () => (facts.control?.tables ?? []).map(({ name }) => name),
@@ -44,7 +56,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
     control,
     connect: (purpose) => target.connect(purpose),
     installCapture: installReverseCapture,
-    warn: (text) => observer.warn(text),
+    warn: warnOnce,
   })
   const refresh = async (): Promise<void> => {
     facts.control = (await control.read()) ?? facts.control
@@ -53,7 +65,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
   const rehearse: GuardDeskDeps['rehearse'] = (tables, signal) =>
     rehearseWayBack({ connection, path: config.sqlitePath, tables, signal })
   const parity: GuardDeskDeps['parity'] = (sources, tables) =>
-    parityOf({ config, connection, sources, tables, warn: (text) => observer.warn(text) })
+    parityOf({ config, connection, sources, tables, warn: warnOnce })
   const runs = new SwitchRuns(connection, config.migrationName)
   const end = async (endReverse: () => void): Promise<void> => {
     const state = await control.read()
@@ -93,7 +105,7 @@ export function createSwitching(deps: SwitchingDeps): { parts: SwitchParts; stre
       config,
       target,
       facts,
-      warn: (text) => observer.warn(text),
+      warn,
       validate: () => gate.validateAwake(),
       end: () => end(() => undefined),
     }),

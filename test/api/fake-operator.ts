@@ -159,7 +159,13 @@ export class FakeOperator implements Operator {
   }
 }
 
-export const NOTHING_ASIDE: QuarantineReport = { direction: 'forward', total: 0, blocking: 0, tables: [], entries: [] }
+export const NOTHING_ASIDE: QuarantineReport = {
+  direction: 'forward',
+  total: 0,
+  blocking: 0,
+  tables: [],
+  entries: [],
+}
 
 export const ASIDE: QuarantineReport = {
   direction: 'forward',

@@ -135,8 +135,10 @@ test('the same, put back between the decision of the rollback and its end', { ti
       (await next.status())?.waits.some(({ what }) => /file was put back to an older copy/.test(what)),
     { ms: 20_000, describe: () => `not told\n${next.process.tail()}` },
   )
-  await sleep(1_000)
+  // However often it is tried.
+  await sleep(5_000)
   expect(await place.seen()).toEqual(['closed', 'closed'])
+  expect(await next.get('/switchover')).toMatchObject({ state: 'running', passage: 'rollback' })
 })
 
 test.for(['while the daemon is down', 'under the living daemon'] as const)(

@@ -36,27 +36,21 @@ const SLEEPS = [
   'rollback.after_settle',
 ].slice(0, FULL ? undefined : 2)
 
-/** At which it is asked to end. */
+/** At which it is asked to end; the suite looks at the first two. */
 const TERMS = [
   'switchover.after_fence',
+  'rollback.after_decide',
   'rollback.after_fence',
   'switchover.after_decide',
-  'rollback.after_decide',
   'switchover.after_begin',
   'switchover.after_drain',
   'rollback.after_hold',
   'switchover.undo_committed',
   'rollback.undo_committed',
-].slice(0, FULL ? undefined : 4)
+].slice(0, FULL ? undefined : 2)
 
 interface Held extends Status {
   readonly holder: { readonly mine: boolean }
-  readonly fences: readonly {
-    readonly engine: string
-    readonly closed: boolean
-    readonly reasons: readonly string[]
-    readonly until: string | null
-  }[]
 }
 
 describe('a daemon that does not go on', () => {
@@ -137,7 +131,7 @@ describe('a daemon that does not go on', () => {
         { ms: 20_000, describe: () => `nothing is said: ${JSON.stringify(last)}\n${daemon.process.tail()}` },
       )
     }
-    await explained(world.daemon, /not decided yet, since .*PostgreSQL/)
+    await explained(world.daemon, /not decided yet.*PostgreSQL/)
     await sleep(2_000)
     expect((await world.prober.ask()).sqlite).toBe('closed')
 
@@ -165,13 +159,15 @@ describe('a daemon that does not go on', () => {
       const ended = daemon.stop()
       daemon.thaw()
       expect(await ended).toMatchObject({ code: 0, signal: null })
-      await changed
+      const { status } = await changed
       const { sqlite, postgres } = await open(world)
       const leader = sqlite === 'open' ? 'sqlite' : 'postgres'
       expect([sqlite, postgres]).toContain('open')
       expect([sqlite, postgres]).toContain('closed')
       const before = leaderBefore(passageOf(point))
-      expect(leader).toBe(isDecided(point) ? other(before) : before)
+      // The signal is heard when it wakes up, or a moment later, when the decision has been sent.
+      if (isDecided(point) || status === 200) expect(leader).toBe(other(before))
+      if (status === 504) expect(leader).toBe(before)
       world.launch()
       expect((await settle(world)).leader).toBe(leader)
     },

@@ -57,7 +57,7 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
     seed: options.seed,
     writers: options.writers,
     rate: options.rate,
-    diskMegabytes: 128 + Math.ceil(options.seconds / 2),
+    diskMegabytes: 192 + Math.ceil(options.seconds / 2),
     // Nobody could wait for a vacuum of the usual pace in a run of seconds.
     settings: { autovacuum_naptime: '1s', autovacuum_vacuum_threshold: '20', log_lock_waits: 'on' },
     say: options.say,

@@ -61,9 +61,9 @@ export interface Ready {
 const READY: Ready = {}
 
 /** A daemon that knows a point, replicating as the one before it. */
-export async function restart(world: World, crashAt: string): Promise<void> {
+export async function restart(world: World, crashAt?: string): Promise<void> {
   await world.daemon.kill()
-  await world.launch({ SLIPWAY_CRASH_AT: crashAt }).answering()
+  await world.launch(crashAt === undefined ? {} : { SLIPWAY_CRASH_AT: crashAt }).answering()
 }
 
 /** Resolves when the stroke is over. `ended`: the change of authority has been answered. */
@@ -196,8 +196,13 @@ async function atPoint(
     if (await isStopped(daemon.process.pid)) break
     // Not every change comes to every point.
     if (await Promise.race([answered, sleep(10, false)])) {
-      over()
+      // A daemon that is killed at its point answers nothing, and is seen dead a moment later.
+      await sleep(50)
+      if (!daemon.process.alive) break
       world.say(`${ready.point} was not met`)
+      // It would still be waited for in a later round, in which nobody looks for it.
+      await restart(world)
+      over()
       return
     }
   }

@@ -83,7 +83,7 @@ export class World implements AsyncDisposable {
       diskMegabytes === undefined
         ? { state: undefined, source: undefined }
         : {
-            state: await SmallDisk.mount(state, 64, say),
+            state: await SmallDisk.mount(state, 96, say),
             source: await SmallDisk.mount(source, diskMegabytes, say),
           }
     const sqlitePath = join(source, 'app.db')
@@ -98,8 +98,9 @@ export class World implements AsyncDisposable {
       env: {
         STATE_DIR: state,
         BACKUP_DIR: place('backups'),
-        // The source lies on a small disk.
+        // The source lies on a small disk, of which a guard wants a part to be free.
         CHANGELOG_RETENTION_SECONDS: '120',
+        MAX_WAL_MB: '16',
         ...options.env,
       },
     })

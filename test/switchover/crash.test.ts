@@ -1,5 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
@@ -89,4 +90,13 @@ describe('the points', () => {
       expect(() => parseCrashPoints(text)).toThrow(/SLIPWAY_CRASH_AT/)
     },
   )
+})
+
+test('each point stands in the table of what was seen, with every fault', () => {
+  const table = readFileSync(new URL('../../docs/crash-points.md', import.meta.url), 'utf8')
+  const seen = new Set(table.split('\n').map((line) => line.split('|').slice(1, 3).join('|').trim()))
+  const expected = ALL_POINTS.flatMap((point) =>
+    ['kill -9', 'SIGSTOP', 'PostgreSQL -m immediate'].map((fault) => `\`${point}\` | ${fault}`),
+  )
+  expect(expected.filter((row) => !seen.has(row))).toEqual([])
 })
