@@ -42,7 +42,7 @@ export async function measureLag(
   const beforeSnapshot = view.phase === 'new' || view.phase === 'snapshotting'
   return {
     migration: config.migrationName,
-    phase: view.isHolder || control === undefined ? view.phase : control.phase,
+    phase: control !== undefined && (!view.isHolder || isStuck(view)) ? control.phase : view.phase,
     authority: control?.authority ?? 'sqlite',
     direction: reverse ? 'reverse' : 'forward',
     state: view.state,
@@ -64,6 +64,11 @@ export async function measureLag(
     quarantined: view.loop.quarantined,
     measured_at: now.toISOString(),
   }
+}
+
+/** Blocked before a stream was opened: of the phase it knows nothing yet. */
+function isStuck(view: ReplicatorView): boolean {
+  return view.phase === 'new' && view.state === 'blocked'
 }
 
 function isReverse(place: Place): place is ReversePosition {

@@ -50,7 +50,7 @@ export class DaemonOperator implements Operator {
   async lag(): Promise<LagReport> {
     const { config, replicator, facts, desk } = this.#deps
     const lag = await measureLag(config, replicator, facts())
-    const { phase, authority } = desk.lead(lag)
+    const { phase, authority } = desk.lookout.lead(lag)
     return { ...lag, phase, authority }
   }
 

@@ -18,7 +18,7 @@ interface StatusParts {
   readonly facts: ForwardFacts | undefined
   readonly target: { readonly server: string; readonly holder: string } | undefined
   readonly records: Pick<Records, 'tables'>
-  readonly desk: Pick<SwitchDesk, 'current' | 'fences' | 'lead' | 'waiting'>
+  readonly desk: Pick<SwitchDesk, 'current' | 'lookout' | 'waiting'>
   readonly verify: VerifyReport
   readonly lag: LagReport
 }
@@ -39,11 +39,11 @@ export function statusOf({
   const rows = view.tables.reduce((sum, table) => sum + table.rows_copied, 0)
   const run = desk.current
   const forward = view.stream?.direction === 'forward' ? view.stream : undefined
-  const unsafe = [...(control?.unsafe.values() ?? [])]
+  const unsafe = [...(control?.unsafe.values() ?? []), ...divided(view)]
   return {
     ...lag,
     version: version(),
-    epoch: desk.lead(lag).epoch,
+    epoch: desk.lookout.lead(lag).epoch,
     source: {
       path: config.sqlitePath,
       journal_mode: facts?.source?.journalMode ?? '',
@@ -57,7 +57,7 @@ export function statusOf({
     },
     holder: { id: view.isHolder ? (target?.holder ?? '') : (control?.holder ?? ''), mine: view.isHolder },
     tables: view.tables,
-    fences: desk.fences(),
+    fences: desk.lookout.fences(),
     waits: waitsOf(view, facts, desk.waiting),
     warnings: facts?.warnings ?? [],
     last_error: lastError(view),
@@ -86,6 +86,12 @@ export function statusOf({
           },
     checklist: checklistOf({ phase: view.phase, backup: backup !== null, verify, run }),
   }
+}
+
+/** A side was put back: nobody knows what a rollback would bring back. */
+function divided(view: ReplicatorView): readonly string[] {
+  const { error } = view.lastError ?? {}
+  return view.state === 'blocked' && error instanceof Failure && error.code === 'divided' ? view.reasons : []
 }
 
 function waitsOf(

@@ -2,9 +2,8 @@ import type { Passage, Standing } from '../core/authority.ts'
 import type { Config } from '../core/config.ts'
 import { Failure, messageOf } from '../core/errors.ts'
 import type { Observer } from '../core/observer.ts'
-import type { LagReport, StatusReport } from '../core/operator.ts'
+import type { StatusReport } from '../core/operator.ts'
 import { NO_RUN, type SwitchRequest, type SwitchRun } from '../core/switch-run.ts'
-import type { SourceNotes } from '../core/switching.ts'
 import type { SwitchRuns } from '../postgres/switch-store.ts'
 import type { Replicator } from '../replication/replicator.ts'
 import { sleep } from '../runtime/retry.ts'
@@ -14,13 +13,12 @@ import { checkOverrides, guardsOf, predictPause, refusalOf } from '../switchover
 import { writeAuthority } from './authority-file.ts'
 import { noStream } from './conduct.ts'
 import type { ConductFactory } from './conduct-factory.ts'
-import { fencesOf } from './fences.ts'
 import { checkConfirmation } from './finalize.ts'
 import type { ForwardFacts } from './forward-facts.ts'
 import type { GuardDesk } from './guard-desk.ts'
 import type { Hooks } from './hooks.ts'
+import { Lookout } from './lookout.ts'
 import { displacedNow, starting, undone } from './switch-failures.ts'
-import { type Lead, leadDuring } from './underway.ts'
 
 /** What exists once the target is open. */
 export interface SwitchParts {
@@ -63,11 +61,18 @@ const REPORTED = 100
 export class SwitchDesk {
   readonly #deps: SwitchDeskDeps
   readonly #coordinator: Coordinator
+  readonly lookout: Lookout
   #last: SwitchRun = NO_RUN
 
   constructor(deps: SwitchDeskDeps) {
     this.#deps = deps
     this.#coordinator = new Coordinator({ onChange: deps.changed, observer: deps.observer })
+    this.lookout = new Lookout({
+      facts: deps.facts,
+      fence: () => deps.parts()?.fence,
+      run: () => this.current,
+      waiting: () => this.waiting,
+    })
   }
 
   /** The current or last run, of an earlier process too. */
@@ -214,32 +219,6 @@ export class SwitchDesk {
   async report(status: StatusReport): Promise<string> {
     const { runs, report } = this.#parts()
     return await report(status, await runs.load(REPORTED))
-  }
-
-  /** Both engines as applications meet them. */
-  fences(): StatusReport['fences'] {
-    const control = this.#deps.facts()?.control
-    const notes = this.#notes()
-    const lead = control && leadDuring(this.current, notes?.authority === 'none', control)
-    return fencesOf(control && { ...control, ...lead }, notes, this.#coordinator.waiting)
-  }
-
-  /** `measured`: by what was read last; where nothing was, SQLite's notes tell who leads. */
-  lead(measured: Pick<LagReport, 'phase' | 'authority'>): Lead {
-    const control = this.#deps.facts()?.control
-    const notes = this.#notes()
-    const { phase } = measured
-    const { authority = measured.authority, epoch = 0 } = control ?? notes ?? {}
-    return leadDuring(this.current, notes?.authority === 'none', { phase, authority, epoch })
-  }
-
-  /** Undefined while the file cannot be read, which the stream tells of. */
-  #notes(): SourceNotes | undefined {
-    try {
-      return this.#deps.parts()?.fence.notes()
-    } catch {
-      return undefined
-    }
   }
 
   /** Who leads, for applications that follow the file; at each start and after each change. */
