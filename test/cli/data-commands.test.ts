@@ -142,7 +142,7 @@ describe('verify', () => {
 
   test('Ctrl-C ends the waiting and not the run', async () => {
     const running = start(['verify'], env())
-    await expect.poll(() => operator.verifying.state).toBe('running')
+    await expect.poll(() => operator.verifying.state, { timeout: 20_000 }).toBe('running')
     running.kill('SIGINT')
     const { code, stdout, stderr } = await running.ended
     expect([code, stdout]).toEqual([130, ''])
