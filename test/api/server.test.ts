@@ -72,7 +72,7 @@ async function problem(answer: Response): Promise<Record<string, unknown>> {
 describe('answers', () => {
   test('lag, status, health and metrics', async () => {
     const url = await started()
-    expect(await (await fetch(`${url}/lag`)).json()).toEqual(operator.lag())
+    expect(await (await fetch(`${url}/lag`)).json()).toEqual(await operator.lag())
     expect(await (await fetch(`${url}/status`)).json()).toEqual(STATUS)
     expect(await (await fetch(`${url}/healthz`)).json()).toMatchObject({ ok: true, version: '1.2.3' })
     const metrics = await fetch(`${url}/metrics`)
