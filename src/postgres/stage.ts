@@ -109,15 +109,13 @@ export class Stages {
   }
 }
 
-/** Stages that are empty when a transaction first asks for them. Whoever works in one session shares them. */
+/** Stages that are empty when a transaction first asks for them. */
 export class FreshStages {
   readonly #connection: Pick<Connection, 'generation' | 'transactions'>
   readonly #stages = new Stages()
   #generation = -1
   /** In which transaction a stage was last used, and how many rows were deleted from it since it was truncated. */
   readonly #used = new Map<string, { transaction: number; deleted: number }>()
-  /** After a rollback nobody knows what a stage holds. */
-  #doubtful = false
 
   constructor(connection: Pick<Connection, 'generation' | 'transactions'>) {
     this.#connection = connection
@@ -125,27 +123,23 @@ export class FreshStages {
 
   async get(client: pg.ClientBase, table: TableSpec, kind: StageKind): Promise<string> {
     const { generation, transactions: transaction } = this.#connection
-    if (generation !== this.#generation) {
-      this.#used.clear()
-      this.#doubtful = false
-      this.#generation = generation
-    }
+    if (generation !== this.#generation) this.#used.clear()
+    this.#generation = generation
     const name = await this.#stages.get(client, generation, table, kind)
     const used = this.#used.get(name)
     if (used?.transaction === transaction) return name
     let deleted = 0
-    if (used === undefined ? this.#doubtful : used.deleted > FEW) await client.query(`TRUNCATE ${name}`)
-    else if (used !== undefined)
-      deleted = used.deleted + ((await client.query(`DELETE FROM ${name}`)).rowCount ?? 0)
+    // Somebody else may have worked in this session: what nobody knows of is emptied as well.
+    if (used === undefined || used.deleted > FEW) await client.query(`TRUNCATE ${name}`)
+    else deleted = used.deleted + ((await client.query(`DELETE FROM ${name}`)).rowCount ?? 0)
     this.#used.set(name, { transaction, deleted })
     return name
   }
 
-  /** After a rollback. */
+  /** After a rollback nobody knows what a stage holds. */
   forget(): void {
     this.#stages.forget()
     this.#used.clear()
-    this.#doubtful = true
   }
 }
 

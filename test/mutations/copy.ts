@@ -103,7 +103,10 @@ export class Copy implements Disposable {
     try {
       read = JSON.parse(readFileSync(report, 'utf8')) as Report
     } catch (cause) {
-      throw new Error(`vitest ended with ${vitest.exitCode} and left no report\n${said}`, { cause })
+      throw new Error(
+        `vitest ended with ${vitest.signalCode ?? vitest.exitCode} and left no report\n${said}`,
+        { cause },
+      )
     }
     return tests.map((test) => this.#outcomeOf(test, read))
   }

@@ -446,7 +446,12 @@ export const MUTATIONS: readonly Mutation[] = [
       writePosition(database, batch.to)`,
       },
     ],
-    tests: [{ file: 'test/crash/reverse-writer.test.ts', name: 'at any moment: rows and position agree' }],
+    tests: [
+      {
+        file: 'test/sqlite/reverse-writer.test.ts',
+        name: 'is one commit: its rows, its position, and the fence that closes again',
+      },
+    ],
   },
   {
     code: 'batch-from-anywhere',

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 import { Failure } from '../../src/core/errors.ts'
@@ -11,7 +12,28 @@ const SCHEMA = [
   `INSERT INTO t VALUES (1, 'one', 1e20, '{"b": 1, "a": 2}'), (2, 'two', 2, NULL), (3, CAST(x'ff' AS TEXT), x'00', ' [1] ')`,
 ]
 
+/**
+ * Commits in the write-ahead log: the last frame of each one has the size of the database in its header. No checkpoint
+ * may have begun the log anew since it was made.
+ */
+function commits(path: string): number {
+  const log = readFileSync(`${path}-wal`)
+  const frame = 24 + log.readUInt32BE(8)
+  let count = 0
+  for (let at = 32; at + frame <= log.length; at += frame) if (log.readUInt32BE(at + 4) !== 0) count++
+  return count
+}
+
 describe('a batch', () => {
+  test('is one commit: its rows, its position, and the fence that closes again', async () => {
+    using back = new WayBack(SCHEMA)
+    await back.apply({ table: T, patches: [patch(T, '["i1"]', { a: 'x' })] })
+    const before = commits(back.path)
+    await back.apply({ table: T, gone: ['["i2"]'], patches: [patch(T, '["i1"]', { a: 'y' })] })
+    expect(commits(back.path)).toBe(before + 1)
+    expect(back.writer.position()).toEqual({ snapshot: '12:12:', token: 'token 2' })
+  })
+
   test('writes the columns that it names, new rows and deletes, and nothing else', async () => {
     using back = new WayBack(SCHEMA)
     const before = dump(back.path).rows.t as string[]
