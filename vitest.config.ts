@@ -5,9 +5,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/postgres-server.ts'],
     reporters: ['default', './test/support/totals-reporter.ts'],
-    // Tests start processes and servers of their own: a process per file, and not more files than cores.
+    // Tests start processes and servers of their own, and wait for them: a process per file, and one more file than cores.
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 30_000,

@@ -77,6 +77,8 @@ interface LoopDeps {
 /** What the replicator needs of a loop, whatever its direction. */
 export interface Loop {
   run(signal: AbortSignal): Promise<LoopEnd>
+  /** While the loop is held, and nobody waits for it yet: one step with all that belongs to it. */
+  look(signal: AbortSignal): Promise<void>
   /** While the loop is held: applies all there is; returns the number of changes. */
   drain(signal: AbortSignal): Promise<number>
 }
@@ -117,13 +119,16 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
     return { kind: 'stopped' }
   }
 
+  async look(signal: AbortSignal): Promise<void> {
+    const step = await this.#step(signal, false)
+    if (step.kind === 'anew') throw drifted(step.reason)
+  }
+
   async drain(signal: AbortSignal): Promise<number> {
     for (let changes = 0; ; ) {
       signal.throwIfAborted()
       const step = await this.#step(signal, true)
-      if (step.kind === 'anew') {
-        throw new Failure({ code: 'drift', exit: 1, message: step.reason, remedy: 'See: slipway status' })
-      }
+      if (step.kind === 'anew') throw drifted(step.reason)
       if (step.kind === 'empty') return changes
       changes += step.changes
     }
@@ -174,4 +179,8 @@ export class ApplyLoop<P extends Place, B extends FlowBatch<P>> implements Loop 
       state.busy = false
     }
   }
+}
+
+function drifted(reason: string): Failure {
+  return new Failure({ code: 'drift', exit: 1, message: reason, remedy: 'See: slipway status' })
 }

@@ -120,6 +120,15 @@ export class Replicator {
 
   /** While the loop is held: applies all there is; returns the number of changes. */
   async drain(signal: AbortSignal): Promise<number> {
+    return await this.#live().drain(signal)
+  }
+
+  /** While the loop is held, and nobody waits yet: one step, which deals with whatever a drain could not. */
+  async look(signal: AbortSignal): Promise<void> {
+    await this.#live().look(signal)
+  }
+
+  #live(): Loop {
     const running = this.#running
     if (running === undefined) {
       throw new Failure({
@@ -128,7 +137,7 @@ export class Replicator {
         message: `nothing is replicated now: ${this.view.reasons.join('; ') || 'the stream is being made ready'}`,
       })
     }
-    return await running.drain(signal)
+    return running
   }
 
   /** Ends the stream; the next one is opened in the direction that the authority asks for. */

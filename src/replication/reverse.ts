@@ -1,5 +1,11 @@
 import { Failure } from '../core/errors.ts'
-import type { ReverseBatch, ReversePosition, ReverseStream, SourceDrift } from '../core/reverse.ts'
+import type {
+  ReverseBatch,
+  ReversePosition,
+  ReverseReadResult,
+  ReverseStream,
+  SourceDrift,
+} from '../core/reverse.ts'
 import type { Flow, FlowApplied, FlowRead } from './loop.ts'
 import type { Retries } from './retries.ts'
 
@@ -12,6 +18,8 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
   #whole: boolean
   /** What somebody did to SQLite's schema, as it was last told. */
   #drift: SourceDrift | undefined
+  /** Met by a drain, and not dealt with yet. */
+  #found: ReverseReadResult | undefined
 
   constructor(stream: ReverseStream, retries: Retries) {
     this.#stream = stream
@@ -50,7 +58,18 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
     const also = bare ? [] : await this.#retries.next(target)
     const whole = this.#whole ? tables.map((table) => table.name) : undefined
     const watched = bare ? undefined : () => target.quarantined()
-    const result = await source.read(from, images, signal, { also, whole, watched })
+    const result = this.#found ?? (await source.read(from, images, signal, { also, whole, watched }))
+    this.#found = undefined
+    // PostgreSQL's control row is locked by a decision meanwhile, and nothing can be noted there.
+    if (bare && (this.#whole || (result.kind !== 'batch' && result.kind !== 'empty'))) {
+      if (result.kind === 'drift' || result.kind === 'forgotten') this.#found = result
+      throw new Failure({
+        code: 'target_drift',
+        exit: 1,
+        message: `everything has to be compared first: ${'reason' in result ? result.reason : 'a schema was changed'}`,
+        remedy: 'Try again in a moment. See: slipway status',
+      })
+    }
     if (result.kind === 'forgotten') {
       // Said loudly: PostgreSQL accepted these writes, and it has lost them.
       await this.#stream.unsafe('target_forgot', result.reason)
@@ -74,13 +93,6 @@ export class ReverseFlow implements Flow<ReversePosition, ReverseBatch> {
       if (result.reason !== '') this.#stream.told(result.reason)
       if (result.altered) await this.#stream.unsafe('schema', result.reason)
       else await this.#stream.safe(['schema'])
-      if (bare && result.altered)
-        throw new Failure({
-          code: 'target_drift',
-          exit: 1,
-          message: result.reason,
-          remedy: 'See: slipway status',
-        })
       return await this.read(from, signal, bare)
     }
     return result

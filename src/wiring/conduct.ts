@@ -26,7 +26,7 @@ const PARKED_MS = 500
 export interface ConductDeps {
   readonly fence: SourceFence
   readonly gate: TargetGate
-  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'turn' | 'view'>
+  readonly replicator: Pick<Replicator, 'standStill' | 'release' | 'drain' | 'look' | 'turn' | 'view'>
   /** What is left to apply is drained under the lock in no time; after `waitedMs` in a little more than that. */
   readonly nearHead: (waitedMs: number) => Promise<boolean>
   /** Refuses what must not be decided on: drift, rows set aside. Under the lock, after the drain. */
@@ -86,6 +86,7 @@ abstract class Base {
         // A batch in flight is waited for here: for a rollback the next step is in the pause already.
         await this.#holdLoop()
         signal.throwIfAborted()
+        await replicator.look(signal)
         if (await nearHead(performance.now() - began)) return
         replicator.release(HELD)
       }

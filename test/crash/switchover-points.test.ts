@@ -39,9 +39,6 @@ const PART: readonly (readonly [point: string, fault: Fault])[] = [
   ['rollback.after_hold', 'SIGSTOP'],
   ['rollback.after_fence', 'kill -9'],
   ['rollback.after_decide', 'PostgreSQL -m immediate'],
-  ['switchover.after_drain', 'SIGSTOP'],
-  ['switchover.after_decide', 'PostgreSQL -m immediate'],
-  ['rollback.after_decide', 'kill -9'],
 ]
 
 const CASES = FULL

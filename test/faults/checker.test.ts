@@ -5,7 +5,7 @@ import { cycle } from './cycles.ts'
 import { describeRound, roundOf } from './schedule.ts'
 
 const FULL = process.env.SLIPWAY_TEST_FULL === '1'
-const SECONDS = FULL ? 120 : 30
+const SECONDS = FULL ? 120 : 25
 
 test('the same seed gives the same schedule, another one another', () => {
   const schedule = (seed: number): string[] =>
@@ -37,7 +37,7 @@ test('cycles of switchover and rollback under load: nothing lost, and no error b
   timeout: 240_000,
 }, async () => {
   using workspace = new Workspace()
-  const cycles = FULL ? 50 : 3
+  const cycles = FULL ? 50 : 2
   const lines: string[] = []
   const result = await cycle({
     cycles,
