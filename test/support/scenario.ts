@@ -23,6 +23,9 @@ export interface ScenarioOptions {
   readonly exclude?: readonly string[]
 }
 
+/** Looks at a daemon that stands still, a tenth of a second apart, until it is taken to be waiting for a person. */
+const STANDS = 10
+
 /** Everything but the daemon. */
 export class Scenario implements AsyncDisposable {
   readonly workspace: Workspace
@@ -165,6 +168,7 @@ export class Scenario implements AsyncDisposable {
   async mendedOrStopped(ms = 20_000): Promise<'equal' | 'stopped'> {
     this.#mended = true
     let last = ''
+    let blocked = 0
     return await until(
       async () => {
         if (!this.daemon.process.alive) {
@@ -190,7 +194,9 @@ export class Scenario implements AsyncDisposable {
           return undefined
         }
         if (lag.quarantined > 0) return 'stopped' as const
-        return lag.state === 'blocked' && lag.reasons.length > 0 ? ('stopped' as const) : undefined
+        // One that is tried again in a moment stands still for no longer than that.
+        blocked = lag.state === 'blocked' && lag.reasons.length > 0 ? blocked + 1 : 0
+        return blocked > STANDS ? ('stopped' as const) : undefined
       },
       { ms, every: 100, describe: () => `neither equal nor stopped: ${last}\n${this.daemon.process.tail()}` },
     )
