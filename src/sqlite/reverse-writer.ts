@@ -13,18 +13,27 @@ import type {
 } from '../core/reverse.ts'
 import type { TableSpec } from '../core/table.ts'
 import { closeFence, createFence, openFence } from './fence-sql.ts'
-import { isSqliteError, openReader, openWriter, type Sqlite, sourceFailure } from './open.ts'
+import {
+  isSqliteError,
+  openReader,
+  openWriter,
+  type Sqlite,
+  sourceFailure,
+  WRITE_TIMEOUT_MS,
+} from './open.ts'
 import { changeOwnSchema } from './own-schema.ts'
 import { ReadAhead } from './reverse-ahead.ts'
 import { Checkpoints } from './reverse-checkpoint.ts'
-import { beginImmediate } from './reverse-lock.ts'
 import { Moves } from './reverse-moves.ts'
 import { AsideRows, asideKeys, readAside, readPosition, refuseDrift, writePosition } from './reverse-notes.ts'
 import type { Refusal } from './reverse-refusal.ts'
 import { TableWriter } from './reverse-table.ts'
 import { sourceDrift } from './source-drift.ts'
 import { isTable } from './triggers-aside.ts'
+import { takeWriteLock } from './write-lock.ts'
 
+/** A batch is given up by nobody. */
+const NEVER = new AbortController().signal
 /** A long batch lets others of this process run about this often. */
 const YIELD_MS = 40
 /** Characters of a value that are kept of a row that is set aside. */
@@ -61,6 +70,8 @@ export class ReverseWriter implements ReverseTarget, Disposable {
       this.#observer.close()
       throw error
     }
+    // Locks are asked for again and again instead: SQLite's own waiting would stop this process.
+    this.#writer.pragma('busy_timeout = 0')
     this.#writer.pragma('synchronous = FULL')
     this.#checkpoints = new Checkpoints(this.#writer, options.path)
   }
@@ -85,7 +96,7 @@ export class ReverseWriter implements ReverseTarget, Disposable {
   async shut(tables: readonly TableSpec[]): Promise<void> {
     const database = this.#writer
     try {
-      await beginImmediate(database, this.#options.path)
+      await takeWriteLock(database, WRITE_TIMEOUT_MS, NEVER)
       // Only where PostgreSQL leads still.
       readPosition(database)
       const there = tables.filter(({ name }) => isTable(database, name)).map(({ name }) => name)
@@ -103,7 +114,7 @@ export class ReverseWriter implements ReverseTarget, Disposable {
     try {
       // Most of it is there before the lock is taken: a slow PostgreSQL must not hold SQLite's.
       await using ahead = await ReadAhead.of(batch.tables)
-      await beginImmediate(database, this.#options.path)
+      await takeWriteLock(database, WRITE_TIMEOUT_MS, NEVER)
       this.#breathed = Date.now()
       const applied = await this.#applyInTransaction(
         batch,
